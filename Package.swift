@@ -1,0 +1,99 @@
+// swift-tools-version: 6.2
+// The map of the project: three rings, arrows point down (Documentation/ARCHITECTURE.md).
+import PackageDescription
+
+/// Settings of every Swift target: the strictest the toolchain offers.
+let strict: [SwiftSetting] = [
+    .enableUpcomingFeature("ExistentialAny"),
+    .enableUpcomingFeature("InternalImportsByDefault"),
+    .enableUpcomingFeature("MemberImportVisibility"),
+    .enableUpcomingFeature("NonisolatedNonsendingByDefault"),
+    .strictMemorySafety(),
+    .treatAllWarnings(as: .error),
+]
+
+let crypto = Target.Dependency.product(name: "Crypto", package: "swift-crypto")
+let system = Target.Dependency.product(name: "SystemPackage", package: "swift-system")
+let arguments = Target.Dependency.product(name: "ArgumentParser", package: "swift-argument-parser")
+
+func target(_ name: String, _ dependencies: [Target.Dependency]) -> Target {
+    .target(name: name, dependencies: dependencies, swiftSettings: strict)
+}
+
+func program(_ name: String, _ dependencies: [Target.Dependency]) -> Target {
+    .executableTarget(name: name, dependencies: dependencies, swiftSettings: strict)
+}
+
+func tests(_ name: String, _ dependencies: [Target.Dependency]) -> Target {
+    .testTarget(
+        name: name,
+        dependencies: dependencies,
+        exclude: name == "ImageFormatTests" || name == "SessionProtocolTests" ? ["Golden"] : [],
+        swiftSettings: strict)
+}
+
+func library(_ name: String, pkgConfig: String, apt: String) -> Target {
+    .systemLibrary(name: name, pkgConfig: pkgConfig, providers: [.apt([apt])])
+}
+
+let package = Package(
+    name: "img",
+    products: [
+        .executable(name: "img", targets: ["img"]),
+        .executable(name: "imgserv", targets: ["imgserv"]),
+    ],
+    dependencies: [
+        .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
+        .package(url: "https://github.com/apple/swift-crypto", from: "4.5.2"),
+        .package(url: "https://github.com/apple/swift-system", from: "1.8.1"),
+    ],
+    targets: [
+        // C: a module map and a shim of what Swift cannot call.
+        .target(name: "CLinux"),
+        library("CParted", pkgConfig: "libparted", apt: "libparted-dev"),
+        library("CBlkid", pkgConfig: "blkid", apt: "libblkid-dev"),
+        library("CZlib", pkgConfig: "zlib", apt: "zlib1g-dev"),
+        library("CZstd", pkgConfig: "libzstd", apt: "libzstd-dev"),
+        library("CFuse", pkgConfig: "fuse3", apt: "libfuse3-dev"),
+
+        // Pure: bytes in, values out.
+        target("Blocks", [crypto]),
+        target("ImageFormat", ["Blocks", "CZlib", "CZstd"]),
+        target("SessionProtocol", ["Blocks", crypto]),
+
+        // Machine: the kernel, disks and sockets.
+        target("Linux", ["CLinux", system]),
+        target("Disk", ["Linux", "Blocks", "CParted", "CBlkid", system]),
+        target("Overlay", ["Linux", "Blocks", "CFuse", system]),
+        target("SessionTransport", ["SessionProtocol", "Linux", "Blocks", system]),
+
+        // Work: capture, restore and hosting.
+        target(
+            "Imaging",
+            ["Blocks", "ImageFormat", "SessionProtocol", "Linux", "Disk", "Overlay", "SessionTransport", system]),
+        target(
+            "Server", ["Blocks", "ImageFormat", "SessionProtocol", "Linux", "SessionTransport", system]),
+
+        // Programs.
+        program("img", ["Imaging", arguments]),
+        program("imgserv", ["Server", arguments]),
+
+        // Tests.
+        .target(
+            name: "TestSupport", dependencies: ["Blocks", "Linux", system], path: "Tests/TestSupport",
+            swiftSettings: strict),
+        tests("BlocksTests", ["Blocks", "TestSupport"]),
+        tests("ImageFormatTests", ["ImageFormat", "Blocks", "TestSupport"]),
+        tests("SessionProtocolTests", ["SessionProtocol", "Blocks", "TestSupport"]),
+        tests("LinuxTests", ["Linux", "TestSupport", system]),
+        tests("DiskTests", ["Disk", "Linux", "Blocks", "TestSupport", system]),
+        tests("OverlayTests", ["Overlay", "Linux", "Blocks", "TestSupport", "img", system]),
+        tests(
+            "SessionTransportTests",
+            ["SessionTransport", "SessionProtocol", "Linux", "Blocks", "TestSupport", "img", "imgserv"]),
+        tests(
+            "ImagingTests",
+            ["Imaging", "Disk", "Overlay", "ImageFormat", "Linux", "Blocks", "TestSupport", "img", system]),
+        tests("CommandTests", ["img", "imgserv", "Linux", "TestSupport"]),
+    ]
+)

@@ -1,0 +1,3 @@
+// What Swift sees of libblkid.
+#pragma once
+#include <blkid/blkid.h>

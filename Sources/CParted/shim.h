@@ -1,0 +1,3 @@
+// What Swift sees of libparted.
+#pragma once
+#include <parted/parted.h>

@@ -1,0 +1,3 @@
+// What Swift sees of libz.
+#pragma once
+#include <zlib.h>

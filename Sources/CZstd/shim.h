@@ -1,0 +1,3 @@
+// What Swift sees of libzstd.
+#pragma once
+#include <zstd.h>

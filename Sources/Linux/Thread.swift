@@ -1,0 +1,48 @@
+// Named threads that end with a result.
+internal import CLinux
+internal import Glibc
+internal import Synchronization
+
+/// A running thread; the owner joins it and gets what its body returned or threw.
+package final class Thread<Value: Sendable>: Sendable {
+    private let handle: pthread_t
+    private let outcome: Outcome<Value>
+
+    /// Starts `body` on a new thread called `name` (at most 15 bytes are shown by the kernel).
+    package init(_ name: String, _ body: @escaping @Sendable () throws -> Value) {
+        let outcome = Outcome<Value>()
+        self.outcome = outcome
+        handle = startThread(name: name) { outcome.result.withLock { $0 = Result { try body() } } }
+    }
+
+    /// Waits for the thread's end; call it once.
+    package func join() throws -> Value {
+        pthread_join(handle, nil)
+        guard let result = outcome.result.withLock({ $0 }) else { preconditionFailure("a thread ended without a result") }
+        return try result.get()
+    }
+}
+
+private final class Outcome<Value: Sendable>: Sendable {
+    let result = Mutex<Result<Value, any Error>?>(nil)
+}
+
+private final class Start {
+    let body: @Sendable () -> Void
+    init(_ body: @escaping @Sendable () -> Void) { self.body = body }
+}
+
+private func startThread(name: String, _ body: @escaping @Sendable () -> Void) -> pthread_t {
+    var handle = pthread_t()
+    let start = unsafe Unmanaged.passRetained(Start(body)).toOpaque()
+    let error = unsafe pthread_create(
+        &handle, nil,
+        { argument in
+            guard let argument = unsafe argument else { return nil }
+            unsafe Unmanaged<Start>.fromOpaque(argument).takeRetainedValue().body()
+            return nil
+        }, start)
+    precondition(error == 0, "cannot start a thread: error \(error)")
+    _ = unsafe clinux_set_thread_name(handle, String(decoding: name.utf8.prefix(15), as: UTF8.self))
+    return handle
+}
