@@ -27,7 +27,9 @@ package struct ByteWriter: Sendable {
 
     package mutating func append(_ more: some Sequence<UInt8>) { bytes.append(contentsOf: more) }
 
-    package mutating func append(zeros count: Int) { bytes.append(contentsOf: repeatElement(0, count: count)) }
+    package mutating func append(zeros count: Int) {
+        bytes.append(contentsOf: repeatElement(0, count: count))
+    }
 
     /// Overwrites the four bytes at `offset` with a little-endian integer; `offset + 4` must not exceed `count`.
     package mutating func replaceU32(at offset: Int, with value: UInt32) {

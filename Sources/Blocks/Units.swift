@@ -36,6 +36,7 @@ extension Double {
         let sign = self < 0 && scaled > 0 ? "-" : ""
         guard decimals > 0 else { return "\(sign)\(scaled)" }
         let fraction = String(scaled % scale)
-        return "\(sign)\(scaled / scale)." + String(repeating: "0", count: decimals - fraction.count) + fraction
+        return "\(sign)\(scaled / scale)." + String(repeating: "0", count: decimals - fraction.count)
+            + fraction
     }
 }
