@@ -58,7 +58,7 @@ extension RawSpan {
         unsafe withUnsafeBytes { unsafe [UInt8]($0) }
     }
 
-    /// Reads `count` bytes as UTF-8 text and advances `offset` past them; `what` names the field in the error.
+    /// Reads `count` bytes as UTF-8 text and advances `offset`; `what` names the field in the error.
     package func text(_ count: Int, at offset: inout Int, _ what: String) throws(DecodeError) -> String {
         guard let text = String(validating: try array(count, at: &offset, what), as: UTF8.self) else {
             throw .invalid("\(what) is not UTF-8")

@@ -31,7 +31,7 @@ package struct ByteWriter: Sendable {
         bytes.append(contentsOf: repeatElement(0, count: count))
     }
 
-    /// Overwrites the four bytes at `offset` with a little-endian integer; `offset + 4` must not exceed `count`.
+    /// Overwrites the four bytes at `offset`, which must be there, with a little-endian integer.
     package mutating func replaceU32(at offset: Int, with value: UInt32) {
         for index in 0..<4 { bytes[offset + index] = UInt8(truncatingIfNeeded: value >> (8 * UInt32(index))) }
     }

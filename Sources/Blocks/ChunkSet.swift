@@ -112,7 +112,9 @@ package struct ChunkSet: Hashable, Sendable, CustomStringConvertible {
 }
 
 extension ChunkSet {
-    /// Appends the set: range count (varint), then per range the gap since the last range's end and its length (varints).
+    /// Appends the set: the number of ranges, then per range the gap since the last one's end and its length.
+    ///
+    /// All are varints.
     package func encode(into writer: inout ByteWriter) {
         writer.varint(UInt64(ranges.count))
         var last: UInt64 = 0

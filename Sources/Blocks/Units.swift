@@ -5,7 +5,7 @@ package let MiB: UInt64 = 1024 * 1024
 package let GiB: UInt64 = 1024 * 1024 * 1024
 
 extension UInt64 {
-    /// The number of bytes in decimal units with three significant digits, as disks are labelled: "512 B", "4.19 MB".
+    /// The number of bytes in decimal units with three digits, as disks are labelled: "512 B", "4.19 MB".
     package var asBytes: String {
         guard self >= 1000 else { return "\(self) B" }
         var value = Double(self)

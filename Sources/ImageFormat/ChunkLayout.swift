@@ -28,7 +28,9 @@ package struct ChunkLayout: Equatable, Sendable {
     /// Number of the first disk's table frame; one more is the second disk's.
     package let tableBase: UInt32
 
-    /// Lays out disks of the given sizes; throws where a figure is out of range or 2³² numbers do not suffice.
+    /// Lays out disks of the given sizes.
+    ///
+    /// - Throws: `DecodeError.invalid` where a figure is out of range or 2³² numbers do not suffice.
     package init(chunkSize: UInt64, diskSizes: [UInt64]) throws(DecodeError) {
         guard ChunkLayout.chunkSizes.contains(chunkSize), chunkSize & (chunkSize - 1) == 0 else {
             throw .invalid("chunk size \(chunkSize) is not a power of two from 64 KiB to 16 MiB")

@@ -100,7 +100,9 @@ package struct FrameHeader: Equatable, Sendable {
     /// Whether the content is zeros only and so has no payload.
     package var isZero: Bool { payloadLength == 0 }
 
-    /// Prefix and header bytes; the payload follows them. This is what a seal signs and an index repeats.
+    /// Prefix and header bytes, which the payload follows.
+    ///
+    /// This is what a seal signs and an index repeats.
     package func encoded(in layout: ChunkLayout) -> [UInt8] {
         var header = ByteWriter(reserving: 64)
         header.u32(number)
@@ -123,10 +125,10 @@ package struct FrameHeader: Equatable, Sendable {
         return frame.bytes
     }
 
-    /// Reads prefix and header at `offset`, advances it to the payload, and checks every field against the layout.
+    /// Reads prefix and header at `offset`, advances it to the payload, and checks every field.
     ///
-    /// - Throws: `DecodeError` for anything that could not have been written by `encoded`: an unknown codec or
-    ///   role, extents outside the region or the disk, overlapping or empty ones, lengths that contradict.
+    /// - Throws: `DecodeError` for anything that `encoded` could not have written: an unknown codec or role,
+    ///   extents outside the region or the disk, overlapping or empty ones, lengths that contradict.
     package init(from bytes: RawSpan, at offset: inout Int, layout: ChunkLayout) throws(DecodeError) {
         let prefix = try FramePrefix(from: bytes, at: &offset)
         guard prefix.kind == .chunk || prefix.kind == .table else {

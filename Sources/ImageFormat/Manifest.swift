@@ -41,7 +41,7 @@ package struct Manifest: Codable, Equatable, Sendable {
         package var tableType: String
         package var model: String
         package var serial: String
-        /// Bus class: "sata", "nvme", "virtio", "usb", …
+        /// Bus class, such as "sata", "nvme", "virtio" or "usb".
         package var bus: String
         package var rotational: Bool
         /// "boot" for the disk with a boot loader or system partition, otherwise "data".

@@ -17,7 +17,7 @@ internal import CZstd
     ///   - header: A header that was read and so checked with `FrameHeader.init(from:at:layout:)`.
     ///   - payload: Exactly `header.payloadLength` bytes.
     ///   - content: At least `header.rawLength` bytes; whatever it held is overwritten, also on failure.
-    /// - Throws: `DecodeError.corrupt` where the payload does not decode to exactly the content that was hashed.
+    /// - Throws: `DecodeError.corrupt` where the payload does not decode to exactly the hashed content.
     package func decode(
         _ header: FrameHeader, payload: RawSpan, into content: UnsafeMutableRawBufferPointer
     ) throws(DecodeError) {

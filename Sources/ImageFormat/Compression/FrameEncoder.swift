@@ -21,10 +21,11 @@ internal import CZstd
 
     deinit { unsafe ZSTD_freeCCtx(zstd) }
 
-    /// The header of the frame for `content`, and the payload in `payload` (its first `payloadLength` bytes).
+    /// Encodes `content` into `payload` and makes its header.
     ///
-    /// Content of zeros gets no payload. Content that does not shrink is stored: then `isStored` is true, nothing
-    /// is in `payload`, and the content itself is the payload.
+    /// Content of zeros gets no payload. Content that does not shrink is stored: then the content itself is
+    /// the payload.
+    ///
     /// - Parameters:
     ///   - kind: `.chunk` or `.table`.
     ///   - number: The chunk number.
@@ -33,6 +34,8 @@ internal import CZstd
     ///   - roles: One per extent of a table frame.
     ///   - content: The bytes, at least one.
     ///   - payload: Room for at least as many bytes as the content has.
+    /// - Returns: The header, and whether the content is stored; otherwise the first `header.payloadLength`
+    ///   bytes of `payload` are the payload.
     package func encode(
         kind: FrameKind = .chunk, number: UInt32, disk: Int, extents: [Extent], roles: [TableRole] = [],
         content: RawSpan, payload: UnsafeMutableRawBufferPointer

@@ -15,8 +15,10 @@ package struct ImageFileReader: Sendable {
     package enum Origin: Equatable, Sendable {
         /// By a valid footer.
         case index
-        /// By walking the frames: the footer or index is missing or damaged, `reason` says how; every frame that
-        /// the chunk set names is there.
+        /// By walking the frames.
+        ///
+        /// The footer or index is missing or damaged, `reason` says how; every frame that the chunk set names
+        /// is there.
         case scan(reason: String)
     }
 
@@ -40,8 +42,8 @@ package struct ImageFileReader: Sendable {
 
     /// Opens an image by its footer, or by a scan where there is no valid one.
     ///
-    /// - Throws: `DecodeError` for a file that is no image, damaged beyond the index, or not complete; whatever
-    ///   `bytes` throws.
+    /// - Throws: `DecodeError` for a file that is no image, damaged beyond the index, or not complete;
+    ///   whatever `bytes` throws.
     package init(_ bytes: any ImageBytes) throws {
         let header = try FileHeader(reading: bytes)
         let contents: Contents
