@@ -69,3 +69,9 @@ static const unsigned long clinux_LOOP_CTL_GET_FREE = LOOP_CTL_GET_FREE;
 static const unsigned long clinux_LOOP_CONFIGURE = LOOP_CONFIGURE;
 static const unsigned long clinux_LOOP_CLR_FD = LOOP_CLR_FD;
 static const unsigned long clinux_LOOP_SET_BLOCK_SIZE = LOOP_SET_BLOCK_SIZE;
+
+// Disk: BLKPG takes a structure in a structure.
+int clinux_blkpg(int fd, int operation, int number, long long start, long long length);
+
+// Disk: starting a program in the environment of this one (`environ` is ambiguous in Swift); returns an errno.
+int clinux_spawn(pid_t *child, char *const arguments[], int input, int output, int errors);
