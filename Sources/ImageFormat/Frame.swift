@@ -53,6 +53,10 @@ package struct FramePrefix: Equatable, Sendable {
 package struct FrameHeader: Equatable, Sendable {
     /// Largest content of a table frame in bytes.
     package static let maximumTableLength = 1 << 20
+    /// Largest header in bytes: its length is a u16.
+    ///
+    /// With extents of whole 4 KiB blocks the header of a 16 MiB region stays below 12 KiB.
+    package static let maximumLength = Int(UInt16.max)
 
     /// `.chunk` or `.table`.
     package let kind: FrameKind
@@ -180,7 +184,7 @@ package struct FrameHeader: Equatable, Sendable {
             total += length
         }
         guard offset == end else {
-            throw .invalid("the header of chunk \(number) has \(end - offset) bytes too many")
+            throw .invalid("the header of chunk \(number) does not end where its length says")
         }
         guard total == UInt64(rawLength) else {
             throw .invalid("the extents of chunk \(number) hold \(total) bytes, its header says \(rawLength)")
