@@ -19,6 +19,7 @@ package final class RestorePipeline: Sendable {
     private let done = Mutex(ChunkSet())
     private let tables = Mutex<[Int: TableContent]>([:])
     private let gate = Condition()
+    private let failure = FirstFailure()
     private let isPrepared = Mutex(false)
     /// Headers of what was written, kept for verification: about 150 bytes a chunk.
     private let written = Mutex<[FrameHeader]>([])
@@ -48,7 +49,7 @@ package final class RestorePipeline: Sendable {
     /// With `verify` every chunk is read back from the sink and its hash compared before the tables are written.
     /// - Throws: The first error; the sink has then been told to abandon.
     package func run(verify: Bool = false) throws {
-        let failure = FirstFailure { [self] in
+        failure.whenFailed { [self] in
             source.cancel()
             pool.close()
             for queue in queues { queue.close() }
@@ -57,7 +58,7 @@ package final class RestorePipeline: Sendable {
             Thread("write-\(disk + 1)") { [self] in failure.guarding { try write(from: queue, disk: disk) } }
         }
         let decoders = (0..<processorCount()).map { index in
-            Thread("decode-\(index + 1)") { [self] in failure.guarding { try decode(failure) } }
+            Thread("decode-\(index + 1)") { [self] in failure.guarding { try decode() } }
         }
         for thread in decoders { try thread.join() }
         for queue in queues { queue.close() }
@@ -76,7 +77,10 @@ package final class RestorePipeline: Sendable {
         }
     }
 
-    private func decode(_ failure: FirstFailure) throws {
+    /// Ends the restore with `reason` as its error; `run` then throws it.
+    package func cancel(_ reason: String) { failure.record(ImagingError(reason)) }
+
+    private func decode() throws {
         let decoder = FrameDecoder()
         while !failure.hasFailed, let frame = try source.next() {
             defer { frame.release() }
@@ -144,6 +148,7 @@ package final class RestorePipeline: Sendable {
         try sink.flush()
         let buffer = AlignedBuffer(capacity: Int(layout.chunkSize))
         for header in headers {
+            try failure.rethrow()
             var hasher = DigestHasher()
             for extent in header.extents {
                 let length = Int(extent.length)
