@@ -122,7 +122,7 @@ package struct Descriptor: ~Copyable {
 }
 
 /// The number alone, closed when nobody closed it: `discard` needs a type without other content.
-private struct OwnedNumber: ~Copyable {
+struct OwnedNumber: ~Copyable {
     let number: Int32
 
     init(number: Int32) { self.number = number }

@@ -69,3 +69,17 @@ static const unsigned long clinux_LOOP_CTL_GET_FREE = LOOP_CTL_GET_FREE;
 static const unsigned long clinux_LOOP_CONFIGURE = LOOP_CONFIGURE;
 static const unsigned long clinux_LOOP_CLR_FD = LOOP_CLR_FD;
 static const unsigned long clinux_LOOP_SET_BLOCK_SIZE = LOOP_SET_BLOCK_SIZE;
+
+// Processes, mounts and shared memory (overlay).
+#include <linux/btrfs.h>
+#include <linux/magic.h>
+
+// Starts `path` (looked up in PATH) with descriptors 0 … count - 1 copied from `descriptors` (a negative one becomes
+// /dev/null), all others closed and an empty signal mask; returns 0 or an errno value.
+int clinux_spawn(pid_t *pid, const char *path, char *const arguments[], const int *descriptors, int count);
+// 0: exited, 1: ended by a signal (the W… macros of wait(2)).
+int clinux_wait_status(int status, int *exit_status, int *signal_number);
+
+static const unsigned long clinux_BTRFS_IOC_FORGET_DEV = BTRFS_IOC_FORGET_DEV;
+static const unsigned long clinux_LOOP_GET_STATUS64 = LOOP_GET_STATUS64;
+static const int clinux_PR_SET_IO_FLUSHER = PR_SET_IO_FLUSHER;
