@@ -70,9 +70,13 @@ let package = Package(
         // Work: capture, restore and hosting.
         target(
             "Imaging",
-            ["Blocks", "ImageFormat", "SessionProtocol", "Linux", "Disk", "Overlay", "SessionTransport", system]),
+            [
+                "Blocks", "ImageFormat", "SessionProtocol", "Linux", "Disk", "Overlay", "SessionTransport",
+                system,
+            ]),
         target(
-            "Server", ["Blocks", "ImageFormat", "SessionProtocol", "Linux", "SessionTransport", system]),
+            "Server",
+            ["Blocks", "ImageFormat", "SessionProtocol", "Linux", "SessionTransport", system]),
 
         // Programs.
         program("img", ["Imaging", arguments]),

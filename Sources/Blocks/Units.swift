@@ -5,7 +5,7 @@ package let MiB: UInt64 = 1024 * 1024
 package let GiB: UInt64 = 1024 * 1024 * 1024
 
 extension UInt64 {
-    /// The number of bytes in decimal units with three significant digits, as disks are labelled: "512 B", "4.19 MB".
+    /// The number of bytes in decimal units with three digits, as disks are labelled: "512 B", "4.19 MB".
     package var asBytes: String {
         guard self >= 1000 else { return "\(self) B" }
         var value = Double(self)
@@ -36,6 +36,7 @@ extension Double {
         let sign = self < 0 && scaled > 0 ? "-" : ""
         guard decimals > 0 else { return "\(sign)\(scaled)" }
         let fraction = String(scaled % scale)
-        return "\(sign)\(scaled / scale)." + String(repeating: "0", count: decimals - fraction.count) + fraction
+        return "\(sign)\(scaled / scale)." + String(repeating: "0", count: decimals - fraction.count)
+            + fraction
     }
 }

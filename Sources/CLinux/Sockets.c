@@ -114,7 +114,35 @@ int clinux_group(int fd, int join, const struct clinux_address *group, unsigned 
 ssize_t clinux_send_to(int fd, const void *bytes, size_t count, const struct clinux_address *to) {
     struct sockaddr_storage storage;
     socklen_t length = to_kernel(to, &storage);
-    return sendto(fd, bytes, count, MSG_DONTWAIT | MSG_NOSIGNAL, (struct sockaddr *)&storage, length);
+    int multicast = to->family == 6 && to->high >> 56 == 0xff;
+    if (to->scope == 0 || (to->family == 6 && !multicast))
+        return sendto(fd, bytes, count, MSG_DONTWAIT | MSG_NOSIGNAL, (struct sockaddr *)&storage, length);
+
+    // The address alone does not say by which interface: neither IPv4's nor that of IPv6's wider groups.
+    union {
+        char bytes[CMSG_SPACE(sizeof(struct in6_pktinfo))];
+        struct cmsghdr align;
+    } control;
+    struct iovec piece = {(void *)bytes, count};
+    struct msghdr message = {&storage, length, &piece, 1, control.bytes, 0, 0};
+    memset(&control, 0, sizeof control);
+    struct cmsghdr *header = &control.align;
+    if (to->family == 4) {
+        struct in_pktinfo info = {.ipi_ifindex = (int)to->scope};
+        header->cmsg_level = IPPROTO_IP;
+        header->cmsg_type = IP_PKTINFO;
+        header->cmsg_len = CMSG_LEN(sizeof info);
+        memcpy(CMSG_DATA(header), &info, sizeof info);
+        message.msg_controllen = CMSG_SPACE(sizeof info);
+    } else {
+        struct in6_pktinfo info = {.ipi6_ifindex = to->scope};
+        header->cmsg_level = IPPROTO_IPV6;
+        header->cmsg_type = IPV6_PKTINFO;
+        header->cmsg_len = CMSG_LEN(sizeof info);
+        memcpy(CMSG_DATA(header), &info, sizeof info);
+        message.msg_controllen = CMSG_SPACE(sizeof info);
+    }
+    return sendmsg(fd, &message, MSG_DONTWAIT | MSG_NOSIGNAL);
 }
 
 ssize_t clinux_receive_from(int fd, void *buffer, size_t capacity, struct clinux_arrival *arrival) {

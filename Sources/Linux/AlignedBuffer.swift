@@ -3,7 +3,8 @@ internal import Glibc
 
 /// A fixed piece of page-aligned memory.
 ///
-/// It has one user at a time: whoever took it from a pool or a queue. Handing over the reference hands over the memory.
+/// It has one user at a time: whoever took it from a pool or a queue. Handing over the reference hands over
+/// the memory.
 @safe package final class AlignedBuffer: @unchecked Sendable {
     /// Number of bytes.
     package let capacity: Int

@@ -8,9 +8,9 @@ package struct IPAddress: Hashable, Sendable, CustomStringConvertible {
 
     package let family: Family
     /// The first 8 bytes of an IPv6 address as a big-endian number; 0 for IPv4.
-    let high: UInt64
+    package let high: UInt64
     /// The last 8 bytes of an IPv6 address, or the 4 bytes of an IPv4 address, as a big-endian number.
-    let low: UInt64
+    package let low: UInt64
 
     init(family: Family, high: UInt64, low: UInt64) {
         self.family = family
@@ -40,6 +40,12 @@ package struct IPAddress: Hashable, Sendable, CustomStringConvertible {
         self.init(family: family, high: raw.high, low: raw.low)
     }
 
+    /// An IPv4 address from its number: 10.0.0.1 is 0x0a00_0001.
+    package init(ipv4 number: UInt32) { self.init(family: .v4, high: 0, low: UInt64(number)) }
+
+    /// An IPv6 address from its two halves, as big-endian numbers.
+    package init(ipv6High high: UInt64, low: UInt64) { self.init(family: .v6, high: high, low: low) }
+
     /// The 4 or 16 bytes in network order.
     package var bytes: [UInt8] {
         let lowBytes = (0..<8).map { UInt8(truncatingIfNeeded: low >> UInt64(56 - $0 * 8)) }
@@ -66,11 +72,13 @@ package struct IPAddress: Hashable, Sendable, CustomStringConvertible {
     }
 }
 
-/// An address with a port and, for link-local IPv6 addresses, the interface it is valid on.
+/// An address with a port and, where the address alone does not say, the interface it is reached by.
 package struct SocketAddress: Hashable, Sendable, CustomStringConvertible {
     package let address: IPAddress
     package let port: UInt16
-    /// Interface index of a link-local IPv6 address, else 0.
+    /// Index of the interface to leave by, or 0 for the one of the route.
+    ///
+    /// Needed for link-local IPv6 addresses, groups and broadcasts.
     package let scope: UInt32
 
     package init(_ address: IPAddress, port: UInt16, scope: UInt32 = 0) {
@@ -94,6 +102,7 @@ package struct SocketAddress: Hashable, Sendable, CustomStringConvertible {
 extension clinux_address {
     init(_ address: IPAddress, port: UInt16, scope: UInt32) {
         self.init(
-            high: address.high, low: address.low, scope: scope, port: port, family: UInt16(address.family.rawValue))
+            high: address.high, low: address.low, scope: scope, port: port,
+            family: UInt16(address.family.rawValue))
     }
 }

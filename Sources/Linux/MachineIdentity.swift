@@ -11,9 +11,14 @@ package enum MachineIdentity {
         return String(decoding: text.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }, as: UTF8.self)
     }
 
+    /// The calling process's number (C function `getpid`).
+    package static var processID: Int { Int(getpid()) }
+
     /// The serial number that the firmware gives (DMI), or nil where there is none or it may not be read.
     package static var serialNumber: String? {
-        guard let file = try? Descriptor(opening: "/sys/class/dmi/id/product_serial", .readOnly) else { return nil }
+        guard let file = try? Descriptor(opening: "/sys/class/dmi/id/product_serial", .readOnly) else {
+            return nil
+        }
         var bytes = [UInt8](repeating: 0, count: 256)
         let count =
             unsafe bytes.withUnsafeMutableBytes { buffer in unsafe try? file.read(buffer, at: 0) } ?? 0

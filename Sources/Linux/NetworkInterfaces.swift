@@ -35,9 +35,10 @@ package struct NetworkInterface: Hashable, Sendable {
         return own.first { !$0.isLinkLocal } ?? own.first
     }
 
-    /// `address` as this interface reaches it: link-local IPv6 addresses and groups get the interface as scope.
+    /// `address` as reached by this interface: link-local addresses, groups and broadcasts name it.
     package func reaching(_ address: IPAddress, port: UInt16) -> SocketAddress {
-        let scoped = address.family == .v6 && (address.isLinkLocal || address.isMulticast)
+        let linkLocal = address.family == .v6 && address.isLinkLocal
+        let scoped = linkLocal || address.isMulticast || address == .broadcast
         return SocketAddress(address, port: port, scope: scoped ? index : 0)
     }
 
@@ -47,7 +48,8 @@ package struct NetworkInterface: Hashable, Sendable {
         while true {
             let capacity = Int32(entries.count)
             let count = Int(
-                try systemCall("list the network interfaces") { unsafe clinux_interfaces(&entries, capacity) })
+                try systemCall("list the network interfaces") { unsafe clinux_interfaces(&entries, capacity) }
+            )
             if count <= entries.count {
                 entries.removeLast(entries.count - count)
                 break
@@ -62,7 +64,8 @@ package struct NetworkInterface: Hashable, Sendable {
             } else if let address = IPAddress(entry.address) {
                 interface.addresses.append(
                     Address(
-                        address: address, prefixLength: Int(entry.prefix), broadcast: IPAddress(entry.broadcast)))
+                        address: address, prefixLength: Int(entry.prefix),
+                        broadcast: IPAddress(entry.broadcast)))
             }
             found[entry.index] = interface
         }

@@ -9,6 +9,8 @@ package enum NetworkNamespace {
     /// Needs CAP_SYS_ADMIN. Other threads stay where they are; there is no way back but to end the thread.
     package static func enter(_ name: String) throws(SystemError) {
         let file = try Descriptor(opening: "/run/netns/\(name)", .readOnly)
-        _ = try systemCall("enter network namespace \(name)") { clinux_setns(file.number, Int32(CLONE_NEWNET)) }
+        _ = try systemCall("enter network namespace \(name)") {
+            clinux_setns(file.number, Int32(CLONE_NEWNET))
+        }
     }
 }

@@ -70,7 +70,8 @@ package final class Poller: Sendable {
             throw SystemError("wait for events", error)
         }
         for index in 0..<Int(count) {
-            events.append(Event(token: found[index].token, readiness: Readiness(rawValue: found[index].events)))
+            events.append(
+                Event(token: found[index].token, readiness: Readiness(rawValue: found[index].events)))
         }
     }
 }

@@ -69,7 +69,9 @@ package final class UDPSocket: Sendable {
 
     /// Size in bytes of the kernel's receive and send buffers; past the system's limits where the caller may.
     package func setBuffers(receive: Int, send: Int) {
-        for (forced, plain, size) in [(SO_RCVBUFFORCE, SO_RCVBUF, receive), (SO_SNDBUFFORCE, SO_SNDBUF, send)] {
+        for (forced, plain, size) in [
+            (SO_RCVBUFFORCE, SO_RCVBUF, receive), (SO_SNDBUFFORCE, SO_SNDBUF, send),
+        ] {
             // A smaller buffer than wished for costs speed, not correctness: no error.
             let size = Int32(clamping: size)
             if (try? set(SOL_SOCKET, forced, size, "")) == nil { try? set(SOL_SOCKET, plain, size, "") }
@@ -110,7 +112,7 @@ package final class UDPSocket: Sendable {
     package func join(_ group: IPAddress, interface: UInt32) throws(SystemError) {
         do {
             try membership(true, group, interface)
-        } catch where error.errno == .addressInUse {
+        } catch  where error.errno == .addressInUse {
             return
         }
     }
@@ -119,7 +121,7 @@ package final class UDPSocket: Sendable {
     package func leave(_ group: IPAddress, interface: UInt32) throws(SystemError) {
         do {
             try membership(false, group, interface)
-        } catch where error.errno == .addressNotAvailable {
+        } catch  where error.errno == .addressNotAvailable {
             return
         }
     }
@@ -132,10 +134,14 @@ package final class UDPSocket: Sendable {
     }
 
     /// Sends one datagram; `.wouldBlock` when the send buffer is full.
-    package func send(_ bytes: UnsafeRawBufferPointer, to address: SocketAddress) throws(SystemError) -> Transfer {
+    package func send(_ bytes: UnsafeRawBufferPointer, to address: SocketAddress) throws(SystemError)
+        -> Transfer
+    {
         var raw = address.raw
         while true {
-            let (count, error) = withErrno { unsafe clinux_send_to(number, bytes.baseAddress, bytes.count, &raw) }
+            let (count, error) = withErrno {
+                unsafe clinux_send_to(number, bytes.baseAddress, bytes.count, &raw)
+            }
             if count >= 0 { return .bytes(count) }
             switch error {
             // A queue that is full for a moment: ENOBUFS comes from the interface, EAGAIN from the socket.
@@ -208,7 +214,9 @@ package final class TCPListener: Sendable {
     /// The address and port it listens on.
     package func localAddress() throws(SystemError) -> SocketAddress { try socketName(number) }
 
-    /// The next connection; nil when nobody waits. A peer that gave up meanwhile is passed over.
+    /// The next connection; nil when nobody waits.
+    ///
+    /// A peer that gave up meanwhile is passed over.
     package func accept() throws(SystemError) -> TCPConnection? {
         var raw = clinux_address()
         while true {

@@ -18,7 +18,9 @@ package final class Thread<Value: Sendable>: Sendable {
     /// Waits for the thread's end; call it once.
     package func join() throws -> Value {
         pthread_join(handle, nil)
-        guard let result = outcome.result.withLock({ $0 }) else { preconditionFailure("a thread ended without a result") }
+        guard let result = outcome.result.withLock({ $0 }) else {
+            preconditionFailure("a thread ended without a result")
+        }
         return try result.get()
     }
 }

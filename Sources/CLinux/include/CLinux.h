@@ -75,7 +75,7 @@ static const unsigned long clinux_LOOP_SET_BLOCK_SIZE = LOOP_SET_BLOCK_SIZE;
 // An address and port. IPv4 lives in the low 32 bits of `low`; all numbers are in the machine's byte order.
 struct clinux_address {
     uint64_t high, low;
-    uint32_t scope;   // interface index of a link-local address, else 0
+    uint32_t scope;   // interface index to leave by, 0 for the one of the route
     uint16_t port;
     uint16_t family;  // 4, 6, or 0 for none
 };
@@ -121,3 +121,9 @@ int clinux_eventfd(void);
 int clinux_catch_termination(int eventfd);
 int clinux_termination_signal(void);
 int clinux_setns(int fd, int kind);
+
+// Disk: BLKPG takes a structure in a structure.
+int clinux_blkpg(int fd, int operation, int number, long long start, long long length);
+
+// Disk: starting a program in the environment of this one (`environ` is ambiguous in Swift); returns an errno.
+int clinux_spawn(pid_t *child, char *const arguments[], int input, int output, int errors);
