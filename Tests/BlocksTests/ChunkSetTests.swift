@@ -99,14 +99,15 @@ import Testing
         #expect(Self.encode(ChunkSet()) == [0])
     }
 
-    @Test(arguments: [
-        ([], "nothing"), ([1], "a range is missing"), ([1, 0, 0], "an empty range"),
-        ([2, 0, 1, 0, 1], "touching ranges"), ([1, 0, 0x81], "a cut varint"),
-        ([0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 1, 0, 1], "2^64 − 1 ranges"),
-        ([1, 0x81, 0x80, 0x80, 0x80, 0x10, 1], "a number beyond 32 bits"),
-        ([1, 1, 0x80, 0x80, 0x80, 0x80, 0x10], "a range that ends beyond 32 bits"),
-        ([2, 0, 1, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 1, 1], "a gap of 64 bits"),
-    ] as [([UInt8], String)])
+    @Test(
+        arguments: [
+            ([], "nothing"), ([1], "a range is missing"), ([1, 0, 0], "an empty range"),
+            ([2, 0, 1, 0, 1], "touching ranges"), ([1, 0, 0x81], "a cut varint"),
+            ([0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 1, 0, 1], "2^64 − 1 ranges"),
+            ([1, 0x81, 0x80, 0x80, 0x80, 0x10, 1], "a number beyond 32 bits"),
+            ([1, 1, 0x80, 0x80, 0x80, 0x80, 0x10], "a range that ends beyond 32 bits"),
+            ([2, 0, 1, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 1, 1], "a gap of 64 bits"),
+        ] as [([UInt8], String)])
     func refuses(bytes: [UInt8], why: String) {
         #expect(throws: DecodeError.self, "\(why)") { try Self.decode(bytes) }
     }

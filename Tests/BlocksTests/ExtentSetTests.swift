@@ -29,7 +29,8 @@ import Testing
 
     private static func randomExtent(_ random: inout SeededRandom) -> Extent {
         let from = UInt64.random(in: 0..<UInt64(Model.size), using: &random)
-        return Extent(offset: from, length: .random(in: 0...min(12, UInt64(Model.size) - from), using: &random))
+        return Extent(
+            offset: from, length: .random(in: 0...min(12, UInt64(Model.size) - from), using: &random))
     }
 
     private static func randomPair(_ random: inout SeededRandom) -> (ExtentSet, Model) {

@@ -88,11 +88,12 @@ import Testing
 }
 
 @Suite struct UnitTests {
-    @Test(arguments: [
-        (0, "0 B"), (999, "999 B"), (1000, "1.00 kB"), (4_190_000, "4.19 MB"), (9_994_999, "9.99 MB"),
-        (9_995_001, "10.0 MB"), (99_950_000, "100 MB"), (999_499_999, "999 MB"), (999_500_000, "1.00 GB"),
-        (500_107_862_016, "500 GB"), (UInt64.max, "18.4 EB"),
-    ] as [(UInt64, String)])
+    @Test(
+        arguments: [
+            (0, "0 B"), (999, "999 B"), (1000, "1.00 kB"), (4_190_000, "4.19 MB"), (9_994_999, "9.99 MB"),
+            (9_995_001, "10.0 MB"), (99_950_000, "100 MB"), (999_499_999, "999 MB"), (999_500_000, "1.00 GB"),
+            (500_107_862_016, "500 GB"), (UInt64.max, "18.4 EB"),
+        ] as [(UInt64, String)])
     func readsLikeADiskLabel(bytes: UInt64, text: String) { #expect(bytes.asBytes == text) }
 
     @Test func writesDecimals() {
