@@ -49,16 +49,6 @@ package struct FramePrefix: Equatable, Sendable {
     package var frameLength: Int { FramePrefix.byteCount + headerLength + payloadLength }
 }
 
-/// The role of a piece of a table frame; the raw values are part of the format.
-package enum TableRole: UInt8, Sendable, CaseIterable {
-    case masterBootRecord = 1
-    case gptHeader = 2
-    case gptEntries = 3
-    case gptBackupEntries = 4
-    case gptBackupHeader = 5
-    case extendedBootRecord = 6
-}
-
 /// The header of a chunk or table frame: which bytes of which disk, how encoded, and the hash of the content.
 package struct FrameHeader: Equatable, Sendable {
     /// Largest content of a table frame in bytes.

@@ -129,7 +129,9 @@ package struct Descriptor: ~Copyable {
 }
 
 /// The number alone, closed when nobody closed it: `discard` needs a type without other content.
-private struct OwnedNumber: ~Copyable {
+///
+/// `package`, not private: other modules that store a `Descriptor` refer to its metadata when they link.
+package struct OwnedNumber: ~Copyable {
     let number: Int32
 
     init(number: Int32) { self.number = number }
