@@ -27,7 +27,9 @@ package struct ParticipantMachine {
 
     // MARK: Inputs from the pipeline
 
-    /// The chunks that are to be received; once, after `accepted`. An empty set is complete at once.
+    /// Says which chunks are to be received, once, after `accepted`.
+    ///
+    /// An empty set is complete at once.
     package mutating func need(_ chunks: ChunkSet, now: UInt64) {}
     /// The chunk's content is on the disk (or proven to be right); its buffer goes back by `bufferReleased`.
     package mutating func chunkDone(_ chunk: UInt32, now: UInt64) {}
