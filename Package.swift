@@ -79,7 +79,7 @@ let package = Package(
             ["Blocks", "ImageFormat", "SessionProtocol", "Linux", "SessionTransport", system]),
 
         // Programs.
-        program("img", ["Imaging", arguments]),
+        program("img", ["Imaging", "Linux", "Blocks", arguments]),
         program("imgserv", ["Server", arguments]),
 
         // Tests.

@@ -94,18 +94,23 @@ package enum FileTree {
 
     /// The text of a small file such as those of /proc and /sys, at most 1 MiB, invalid UTF-8 replaced.
     package static func text(of path: String) throws(SystemError) -> String {
+        String(decoding: try bytes(of: path), as: UTF8.self)
+    }
+
+    /// The bytes of a small file, at most 1 MiB; files of /proc and /sys do not know their size before.
+    package static func bytes(of path: String) throws(SystemError) -> [UInt8] {
         let file = try Descriptor(opening: path, .readOnly)
-        var text: [UInt8] = []
+        var result: [UInt8] = []
         var part = [UInt8](repeating: 0, count: 65536)
-        while text.count < 1 << 20 {
+        while result.count < 1 << 20 {
             let number = file.number
             let count = try systemCall("read \(path)") {
                 unsafe part.withUnsafeMutableBytes { unsafe Glibc.read(number, $0.baseAddress, $0.count) }
             }
             if count == 0 { break }
-            text += part[..<count]
+            result += part[..<count]
         }
-        return String(decoding: text, as: UTF8.self)
+        return result
     }
 
     /// The absolute path without symbolic links, "." and ".." (C function `realpath`); the file must exist.

@@ -126,4 +126,18 @@ int clinux_setns(int fd, int kind);
 int clinux_blkpg(int fd, int operation, int number, long long start, long long length);
 
 // Disk: starting a program in the environment of this one (`environ` is ambiguous in Swift); returns an errno.
-int clinux_spawn(pid_t *child, char *const arguments[], int input, int output, int errors);
+int clinux_spawn_command(pid_t *child, char *const arguments[], int input, int output, int errors);
+
+// Processes, mounts and shared memory (overlay).
+#include <linux/btrfs.h>
+#include <linux/magic.h>
+
+// Starts `path` (looked up in PATH) with descriptors 0 … count - 1 copied from `descriptors` (a negative one becomes
+// /dev/null), all others closed and an empty signal mask; returns 0 or an errno value.
+int clinux_spawn(pid_t *pid, const char *path, char *const arguments[], const int *descriptors, int count);
+// 0: exited, 1: ended by a signal (the W… macros of wait(2)).
+int clinux_wait_status(int status, int *exit_status, int *signal_number);
+
+static const unsigned long clinux_BTRFS_IOC_FORGET_DEV = BTRFS_IOC_FORGET_DEV;
+static const unsigned long clinux_LOOP_GET_STATUS64 = LOOP_GET_STATUS64;
+static const int clinux_PR_SET_IO_FLUSHER = PR_SET_IO_FLUSHER;

@@ -10,6 +10,15 @@ package protocol ContentSink: AnyObject, Sendable {
     /// Writes `bytes` at `offset` of image disk `disk`; page-aligned memory, whole sectors.
     func write(_ bytes: UnsafeRawBufferPointer, disk: Int, offset: UInt64) throws
 
+    /// Waits until everything written is on the medium.
+    func flush() throws
+
+    /// Reads back, past any cache, what image disk `disk` now holds at `offset`.
+    func read(_ bytes: UnsafeMutableRawBufferPointer, disk: Int, offset: UInt64) throws
+
+    /// How errors call the target of image disk `disk`.
+    func name(ofDisk disk: Int) -> String
+
     /// Called once, when all data is written: flushes it, then writes the tables of each disk, and reads them back.
     func finish(tables: [TableContent]) throws
 
@@ -39,6 +48,11 @@ package final class DiscardSink: ContentSink {
     package init() {}
     package func prepare() throws {}
     package func write(_ bytes: UnsafeRawBufferPointer, disk: Int, offset: UInt64) throws {}
+    package func flush() throws {}
+    package func read(_ bytes: UnsafeMutableRawBufferPointer, disk: Int, offset: UInt64) throws {
+        throw ImagingError("what was discarded cannot be read back")
+    }
+    package func name(ofDisk disk: Int) -> String { "discard" }
     package func finish(tables: [TableContent]) throws {}
     package func abandon() {}
 }

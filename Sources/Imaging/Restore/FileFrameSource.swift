@@ -19,7 +19,8 @@ package final class FileFrameSource: FrameSource {
         self.name = name
         let queue = BoundedQueue<SourceFrame>(capacity: FileFrameSource.readAhead)
         self.queue = queue
-        let failure = FirstFailure { queue.close() }
+        let failure = FirstFailure()
+        failure.whenFailed { queue.close() }
         self.failure = failure
         _ = Thread("read-image") {
             failure.guarding {

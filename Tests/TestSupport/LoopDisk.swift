@@ -20,9 +20,9 @@ package func withSparseFile<R>(_ size: UInt64, _ body: (_ path: String) throws -
 
 /// A loop device over a new sparse file; both are gone after `body`.
 ///
-/// This build machine's kernel knows no partition tables: use `LoopDevice.addPartitions` once there is a table.
+/// This build machine's kernel knows no partition tables: use `LoopDisk.addPartitions` once there is a table.
 package func withLoopDevice<R>(
-    _ size: UInt64, sectorSize: Int = 512, readOnly: Bool = false, _ body: (LoopDevice) throws -> R
+    _ size: UInt64, sectorSize: Int = 512, readOnly: Bool = false, _ body: (LoopDisk) throws -> R
 ) throws -> R {
     try withSparseFile(size) { file in
         try withLoopDevice(file, sectorSize: sectorSize, readOnly: readOnly, body)
@@ -31,9 +31,9 @@ package func withLoopDevice<R>(
 
 /// A loop device over an existing file, detached after `body`.
 package func withLoopDevice<R>(
-    _ file: String, sectorSize: Int = 512, readOnly: Bool = false, _ body: (LoopDevice) throws -> R
+    _ file: String, sectorSize: Int = 512, readOnly: Bool = false, _ body: (LoopDisk) throws -> R
 ) throws -> R {
-    let loop = try LoopDevice(attaching: file, sectorSize: sectorSize, readOnly: readOnly)
+    let loop = try LoopDisk(attaching: file, sectorSize: sectorSize, readOnly: readOnly)
     defer { loop.detach() }
     return try body(loop)
 }
@@ -41,7 +41,7 @@ package func withLoopDevice<R>(
 /// An attached loop device, which whoever attached it detaches.
 ///
 /// The functions `withLoopDevice` do so by themselves.
-package struct LoopDevice: Sendable {
+package struct LoopDisk: Sendable {
     /// "/dev/loop3".
     package let path: String
     /// The file behind the device.

@@ -1,0 +1,53 @@
+// img restorel: an image file → disks, through the same pipeline as a session.
+internal import Blocks
+internal import Disk
+internal import ImageFormat
+internal import Linux
+
+/// A restore of an image file to this machine's disks.
+package struct LocalRestore: Sendable {
+    private let path: String
+    private let image: ImageFileReader
+    private let plan: RestorePlan
+    private let verify: Bool
+
+    /// Opens the image and makes the plan; touches nothing.
+    ///
+    /// - Parameters:
+    ///   - path: The image file.
+    ///   - disks: The words of disks=; nil without.
+    ///   - verify: Whether every chunk is read back from the disks.
+    /// - Throws: Where the image is no whole one, or it is not certain and possible which disk gets what.
+    package init(path: String, disks words: [String]?, verify: Bool) throws {
+        self.path = path
+        self.verify = verify
+        image = try ImageFileReader(path: path)
+        let disks = try LocalDisks(DiskInventory.Context(imageFile: path), words: words)
+        plan = try RestorePlan(manifest: image.manifest, disks: disks.all, named: words == nil ? nil : disks.named)
+    }
+
+    /// The plan in lines.
+    package var description: [String] {
+        var lines = plan.description(of: image.manifest)
+        if case .scan(let reason) = image.origin {
+            lines.append("\(path): \(reason); every chunk was found by reading through it")
+        }
+        if !image.closing.unreadable.isEmpty {
+            lines.append("\(path): \(image.closing.unreadable.count) unreadable places of the source are zeros")
+        }
+        return lines
+    }
+
+    /// Bytes of content in the image.
+    package var contentBytes: UInt64 { image.closing.contentBytes }
+
+    /// Restores; returns only when everything is on the disks, flushed, and the tables read back.
+    package func run(_ progress: Progress, report: @escaping @Sendable (String) -> Void) throws {
+        progress.begin("restoring", totalBytes: image.closing.contentBytes, totalChunks: image.existing.count)
+        let source = FileFrameSource(image, name: path, wanted: image.existing)
+        let sink = DiskSink(plan, layout: image.layout, report: report)
+        let pipeline = RestorePipeline(
+            layout: image.layout, wanted: image.existing, source: source, sink: sink, progress: progress)
+        try pipeline.run(verify: verify)
+    }
+}
