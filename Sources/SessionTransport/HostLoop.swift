@@ -256,7 +256,9 @@ final class HostLoop {
         return false
     }
 
-    /// A datagram that cannot be sent counts as lost: the link may come back. What cannot get better ends the session.
+    /// A datagram that cannot be sent counts as lost: the link may come back.
+    ///
+    /// What cannot get better ends the session.
     private func showTrouble(_ error: SystemError) {
         if error.errno == .messageTooLong {
             let reason =

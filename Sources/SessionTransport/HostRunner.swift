@@ -70,13 +70,17 @@ package final class HostRunner: Sendable {
         return try loop.run()
     }
 
-    /// Ends the session; participants are told `reason`. May be called from any thread, also before `run`.
+    /// Ends the session; participants are told `reason`.
+    ///
+    /// May be called from any thread, also before `run`.
     package func stop(reason: String) {
         orders.withLock { $0.stopReason = reason }
         wakeup.signal()
     }
 
-    /// Starts the session at once with whoever is there. May be called from any thread.
+    /// Starts the session at once with whoever is there.
+    ///
+    /// May be called from any thread.
     package func startNow() {
         orders.withLock { $0.startNow = true }
         wakeup.signal()

@@ -89,7 +89,9 @@ package final class ParticipantRunner: Sendable {
         }
     }
 
-    /// Leaves the session: `join` and `nextFrame` throw `reason`, the host is told. Does not wait; `finish` does.
+    /// Leaves the session; `join` and `nextFrame` then throw `reason`, and the host is told.
+    ///
+    /// Does not wait; `finish` does.
     package func cancel(reason: String) { shared.order(.stop(reason)) }
 
     /// Figures of the session, at most a tenth of a second old; nil before it begins.
