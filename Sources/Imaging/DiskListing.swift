@@ -1,6 +1,6 @@
 // img dump and img info: disks and partitions as capture and restore see them.
 internal import Blocks
-package import Disk
+internal import Disk
 
 /// This machine's disks, ready to be shown.
 package struct DiskListing: Encodable, Sendable {
@@ -54,7 +54,7 @@ package struct DiskListing: Encodable, Sendable {
                 partitions: disk.partitions.map { partition in
                     PartitionLine(
                         slot: partition.role == .extended ? 0 : partition.slot, path: partition.path,
-                        number: partition.number, type: partition.type.identifier, typeName: partition.type.name,
+                        number: partition.number, type: partition.type.description, typeName: partition.type.title,
                         name: partition.name.printable, offset: partition.extent.offset,
                         size: partition.extent.length, active: partition.isActive,
                         fileSystem: partition.content?.type ?? "", label: (partition.content?.label ?? "").printable,

@@ -111,7 +111,7 @@ package struct CapturePlan: Sendable {
     private static func entry(_ source: Source) throws -> Manifest.DiskEntry {
         let disk = source.disk
         let smallest = try TableRelocation.smallestDisk(source.tables.regions, sectorSize: disk.sectorSize)
-        let isBoot = disk.slots.contains { $0.isActive || $0.type.isBoot }
+        let isBoot = disk.slots.contains { $0.isActive || $0.type.isEFISystem }
         return Manifest.DiskEntry(
             size: disk.size, logicalSectorSize: disk.sectorSize, physicalSectorSize: disk.physicalSectorSize,
             tableType: disk.table.description, model: disk.model, serial: disk.serial, bus: disk.bus.rawValue,

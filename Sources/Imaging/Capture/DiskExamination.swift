@@ -73,7 +73,7 @@ struct DiskExamination {
                 entries.append(
                     Manifest.PartitionEntry(
                         slot: partition.slot, disk: index, number: partition.number,
-                        type: partition.type.identifier, typeName: partition.type.name, name: partition.name,
+                        type: partition.type.description, typeName: partition.type.title, name: partition.name,
                         uuid: partition.uuid, fileSystem: partition.content?.type ?? "",
                         label: partition.content?.label ?? "", offset: partition.extent.offset,
                         size: partition.extent.length, usedBytes: taken.byteCount, content: kind, reason: reason))

@@ -79,7 +79,7 @@ package struct LocalCapture: Sendable {
         let pipeline = CapturePipeline(
             layout: plan.layout, compression: compression, source: content, progress: progress)
         let outcome = Swift.Result {
-            try pipeline.run(plan.items) { header, prefixAndHeader, payload in
+            try unsafe pipeline.run(plan.items) { header, prefixAndHeader, payload in
                 try unsafe writer.write(header, prefixAndHeader: prefixAndHeader, payload: payload)
             }
         }

@@ -1,5 +1,5 @@
 // Where restored content goes: disks, or nowhere.
-internal import Blocks
+package import Blocks
 package import ImageFormat
 
 /// The receiving end of a restore; `write` may be called from several threads, for each disk from one at a time.

@@ -1,5 +1,5 @@
 // Which image disk goes to which local disk, by what rule, or why nothing may be touched.
-package import Blocks
+internal import Blocks
 package import Disk
 package import ImageFormat
 
