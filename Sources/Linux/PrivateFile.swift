@@ -9,12 +9,7 @@ package enum PrivateFile {
     ///
     /// - Throws: `SystemError` where it is no regular file, or where others than its owner may read or change it.
     package static func read(_ path: String, limit: Int) throws(SystemError) -> [UInt8]? {
-        let file: Descriptor
-        do throws(SystemError) {
-            file = try Descriptor(opening: path, [.readOnly, .noFollow])
-        } catch  where error.errno == .noSuchFileOrDirectory {
-            return nil
-        }
+        guard let file = try openIfPresent(path) else { return nil }
         var facts = stat()
         _ = try systemCall("examine \(path)") { unsafe fstat(file.number, &facts) }
         guard facts.st_mode & S_IFMT == S_IFREG else {
@@ -54,6 +49,14 @@ package enum PrivateFile {
             try makeParents(parent(path))
             _ = try systemCall("create the directory \(path)") { unsafe mkdir(path, 0o700) }
         default: throw SystemError("create the directory \(path)", error)
+        }
+    }
+
+    private static func openIfPresent(_ path: String) throws(SystemError) -> Descriptor? {
+        do throws(SystemError) {
+            return try Descriptor(opening: path, [.readOnly, .noFollow])
+        } catch where error.errno == .noSuchFileOrDirectory {
+            return nil
         }
     }
 

@@ -85,10 +85,10 @@ package final class ForegroundHost: Sendable {
     package func run() throws -> HostReport {
         try TerminationSignals.catchThem(waking: termination)
         let began = MonotonicClock.now()
-        let watch = Thread("display") { [self] in try watch() }
+        let watcher = Thread("display") { [self] in try self.watch() }
         let result = Result { try runner.run() }
         finished.signal()
-        try watch.join()
+        try watcher.join()
         display.finish()
         return HostReport(
             try result.get(), name: options.name, path: options.path, fingerprint: runner.fingerprint,

@@ -2,7 +2,7 @@
 internal import Blocks
 package import ImageFormat
 internal import Linux
-package import SessionTransport
+internal import SessionTransport
 
 /// Serves the frames of an image file as they stand in it.
 package final class ImageFileFrames: FrameProvider {
