@@ -157,7 +157,7 @@ package struct Beacon: Equatable, Sendable {
     }
 }
 
-/// SEEK, participant to everyone: who hosts a session of this name?
+/// SEEK, participant to everyone: the question who hosts a session of this name.
 package struct SeekMessage: Equatable, Sendable {
     package var lowestVersion: UInt8 = Specification.lowestVersion
     package var highestVersion: UInt8 = Specification.version

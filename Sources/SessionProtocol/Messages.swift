@@ -19,7 +19,7 @@
 //               then u32 count and manifest, set existing
 //   3 REFUSE    0 u8 lowest version  1 u8 highest  2 u16 code  4 text reason
 //   4 NEED      0 u8 mode (0 this is all, 1 also these over TCP)  1 zero[3]  4 set
-//   5 REPORT    0 u8 streams  1 u8 bit 0: nothing seen yet  2 u16 free buffers  4 u32 chunks done in all
+//   5 REPORT    0 u8 streams  1 u8 bit 0: nothing heard since the last one  2 u16 free buffers  4 u32 chunks done in all
 //               8 u32 write KiB/s  12 u32 decode KiB/s  16 u32 symbols received  20 u32 lost on the wire
 //               24 u32 in the socket  28 u32 for want of a buffer (the four since the last report)
 //               32 u32 held below: `held` is complete for smaller chunk numbers (0xffffffff: for all)

@@ -5,6 +5,8 @@ package import Blocks
 package struct ReportMessage: Equatable, Sendable {
     /// Highest sequence seen per stream; empty while nothing has been seen.
     package var highest: [UInt32] = []
+    /// Whether a datagram of the data plane, a beacon at least, has come since the last report.
+    package var hasHeard = true
     package var freeBuffers: UInt16 = 0
     package var chunksDone: UInt32 = 0
     /// KiB per second.
@@ -64,7 +66,7 @@ package struct StripeGap: Equatable, Sendable {
         self.runs = runs.count <= Specification.missingRunBytes ? runs : []
     }
 
-    /// The missing numbers; nil if the report does not name them. All are below 128.
+    /// The missing numbers, all below 128; nil if the report does not name them.
     var missing: [UInt8]? {
         guard !runs.isEmpty else { return nil }
         var numbers: [UInt8] = []
@@ -95,7 +97,7 @@ extension ReportMessage {
     package func encode() -> [UInt8] {
         message(.report) { writer in
             writer.u8(UInt8(highest.count))
-            writer.u8(0)
+            writer.u8(hasHeard ? 0 : 1)
             writer.u16(freeBuffers)
             writer.u32(chunksDone)
             writer.u32(writeRate)
@@ -129,7 +131,7 @@ extension ReportMessage {
         guard streams <= Specification.maximumStreams else {
             throw .invalid("REPORT names \(streams) streams")
         }
-        try body.skip(1, at: &offset)
+        hasHeard = try body.u8(at: &offset) & 1 == 0
         freeBuffers = try body.u16(at: &offset)
         chunksDone = try body.u32(at: &offset)
         writeRate = try body.u32(at: &offset)
