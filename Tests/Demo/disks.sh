@@ -22,8 +22,8 @@ PARTITIONS=(
 offset_of() { table_number "$1" "$2" start; }
 size_of() { table_number "$1" "$2" size; }
 table_number() {
-    sfdisk --json "$1" |
-        jq --arg node "$1$2" --arg key "$3" '.partitiontable.partitions[] | select(.node == $node)[$key] * 512'
+    sfdisk --json "$1" | jq --arg node "$1$2" --arg key "$3" \
+        '.partitiontable.partitions[] | select(.node == $node)[$key] * 512'
 }
 
 # attach_partition FILE NUMBER [OPTION...]: prints a loop device over one partition, which lies where it does

@@ -2,17 +2,19 @@
 # shellcheck shell=bash
 
 FAILURES=()                    # what failed on the machine now looked at, e.g. "B5 files"
+SHOWN_LINES=6                  # of the output of a proof that does not hold
 PASSED=()                      # what held, for the line that is shown
 
-# try WORDS COMMAND...: one proof; its output goes to the log.
+# try WORDS COMMAND...: one proof; what the tool said is shown, in part, if it does not hold.
 try() {
     local words=$1
     shift
-    echo "+ proof: $*" >>"$LOG"
-    if "$@" >>"$LOG" 2>&1; then
+    if "$@" >"$WORK/proof" 2>&1; then
         PASSED+=("$words")
     else
         FAILURES+=("$WHERE $words")
+        echo "   $WHERE: $words? $1 says:"
+        head -n "$SHOWN_LINES" "$WORK/proof" | cut -c 1-120 | sed 's/^/   | /'
     fi
 }
 
@@ -115,7 +117,7 @@ same_identity() { diff "$1" <(identity "$2"); }
 equal_files() { (cd "$WORK/mnt" && sha256sum --check --strict --quiet "$1"); }
 equal_tree() { diff "$1" <(tree_text "$2"); }
 
-# open_files DEVICE KIND: the files appear under $WORK/mnt, read-only; those of FAT are copied there by mtools.
+# open_files DEVICE KIND: the files appear under $WORK/mnt, read-only; FAT's are copied there by mtools.
 open_files() {
     case $2 in
         fat) quiet mcopy -s -m -n -i "$1" "::*" "$WORK/mnt" ;;

@@ -12,6 +12,9 @@ now() { echo "$EPOCHREALTIME"; }
 # show_end LOGFILE LINES: how a program's output ended.
 show_end() { tail -n "$2" "$1" | tr '\r' '\n' | tail -n "$2" | sed 's/^/   | /'; }
 
+# outcome STATUS: how a program ended; timeout reports its own doing as 124.
+outcome() { if [ "$1" = 124 ]; then echo "because $LIMIT s were over"; else echo "with status $1"; fi; }
+
 # capture: makes $WORK/image of both source disks, and sees that they are as before.
 capture() {
     local a b disk began pid status=0
@@ -26,7 +29,7 @@ capture() {
     wait "$pid" || status=$?
     CAPTURE_SECONDS=$(calc "$(now) - $began" %.1f)
     show_end "$WORK/makel.log" 12
-    [ "$status" = 0 ] || die "img makel failed with status $status"
+    [ "$status" = 0 ] || die "img makel ended $(outcome "$status")"
     free_disks "$a" "$b"
     for disk in a b; do
         quiet cmp "$WORK/before-$disk.disk" "$WORK/source-$disk.disk" ||
@@ -72,7 +75,7 @@ run_session() {
         unset "machine_of[$done_pid]"
         SESSION_STATUS[$machine]=$status
         SECONDS_OF[$machine]=$(calc "$(now) - $began" %.2f)
-        say "machine $machine ended after ${SECONDS_OF[$machine]} s with status $status"
+        say "machine $machine ended after ${SECONDS_OF[$machine]} s $(outcome "$status")"
         if [ "$status" != 0 ]; then
             failed=1
             show_end "$WORK/m$machine.log" 8
@@ -81,7 +84,7 @@ run_session() {
     status=0
     wait "$server" || status=$?
     SENT_BYTES=$(($(sent bytes) - bytes)) SENT_PACKETS=$(($(sent packets) - packets))
-    say "imgserv ended with status $status:"
+    say "imgserv ended $(outcome "$status"):"
     show_end "$WORK/imgserv.log" 8
     [ "$status" = 0 ] || failed=1
     for machine in "${MACHINES[@]}"; do
