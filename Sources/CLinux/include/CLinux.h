@@ -1,12 +1,14 @@
 // What Swift cannot call by itself: variadic system calls, function-like macros and constants made of casts.
+// It does not define _GNU_SOURCE: its view of glibc must be the one of the toolchain's Glibc module.
 #pragma once
-#define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/blkpg.h>
 #include <linux/falloc.h>
 #include <linux/fs.h>
 #include <linux/loop.h>
+#include <linux/memfd.h>
+#include <linux/sched.h>
 #include <linux/sockios.h>
 #include <netinet/in.h>
 #include <netinet/ip.h>
