@@ -41,12 +41,12 @@ package final class LocalRestore: Sendable {
                 let header = entry.header
                 guard header.kind == .chunk else {
                     let frame = try image.frame(entry)
-                    do {
+                    do throws(DecodeError) {
                         let (_, content) = try frame.withBytes { span throws(DecodeError) in
                             try decoder.content(of: span, layout: image.layout)
                         }
                         _ = try TableContent(header, content: content).regions(on: target)
-                    } catch let error as DecodeError {
+                    } catch {
                         throw ImagingError("\(path): the partition table for \(target.path) is unusable: \(error)")
                     }
                     continue
