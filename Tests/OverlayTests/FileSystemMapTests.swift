@@ -43,6 +43,17 @@ struct FileSystemCase: CustomTestStringConvertible, Sendable {
             check: [["btrfs", "check", "--readonly"]]),
     ]
 
+    /// One of each rule of plausibility, small enough to be quick.
+    static let small: [FileSystemCase] = [
+        .ext("ext4", "ext4", [], size: 48 * MiB),
+        FileSystemCase(
+            name: "XFS", type: "xfs", size: 64 * MiB, make: ["mkfs.xfs", "-q", "--unsupported"],
+            driver: "xfs", check: []),
+        FileSystemCase(
+            name: "btrfs", type: "btrfs", size: 112 * MiB, make: ["mkfs.btrfs", "-q"], driver: "btrfs",
+            check: []),
+    ]
+
     static let all: [FileSystemCase] =
         journalled + [
             .ext("ext2", "ext2", ["-b", "4096"]),
