@@ -79,8 +79,8 @@ let package = Package(
             ["Blocks", "ImageFormat", "SessionProtocol", "Linux", "SessionTransport", system]),
 
         // Programs.
-        program("img", ["Imaging", arguments]),
-        program("imgserv", ["Server", arguments]),
+        program("img", ["Imaging", "Linux", "Blocks", arguments]),
+        program("imgserv", ["Server", "SessionProtocol", "Linux", arguments]),
 
         // Tests.
         .target(

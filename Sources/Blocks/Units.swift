@@ -20,10 +20,10 @@ extension UInt64 {
 }
 
 extension Double {
-    /// Three significant digits for values from 0.01 up to 9999: "1.25", "12.5", "125".
+    /// Three digits, at most two of them after the point: "0.05", "1.25", "12.5", "125"; more from 1000 on.
     package var withThreeDigits: String {
         guard isFinite else { return "?" }
-        let decimals = self < 9.995 ? 2 : self < 99.95 ? 1 : 0
+        let decimals = abs(self) < 9.995 ? 2 : abs(self) < 99.95 ? 1 : 0
         return fixed(decimals)
     }
 

@@ -49,20 +49,14 @@ package struct FramePrefix: Equatable, Sendable {
     package var frameLength: Int { FramePrefix.byteCount + headerLength + payloadLength }
 }
 
-/// The role of a piece of a table frame; the raw values are part of the format.
-package enum TableRole: UInt8, Sendable, CaseIterable {
-    case masterBootRecord = 1
-    case gptHeader = 2
-    case gptEntries = 3
-    case gptBackupEntries = 4
-    case gptBackupHeader = 5
-    case extendedBootRecord = 6
-}
-
 /// The header of a chunk or table frame: which bytes of which disk, how encoded, and the hash of the content.
 package struct FrameHeader: Equatable, Sendable {
     /// Largest content of a table frame in bytes.
     package static let maximumTableLength = 1 << 20
+    /// Largest header in bytes: its length is a u16.
+    ///
+    /// With extents of whole 4 KiB blocks the header of a 16 MiB region stays below 12 KiB.
+    package static let maximumLength = Int(UInt16.max)
 
     /// `.chunk` or `.table`.
     package let kind: FrameKind
@@ -190,7 +184,7 @@ package struct FrameHeader: Equatable, Sendable {
             total += length
         }
         guard offset == end else {
-            throw .invalid("the header of chunk \(number) has \(end - offset) bytes too many")
+            throw .invalid("the header of chunk \(number) does not end where its length says")
         }
         guard total == UInt64(rawLength) else {
             throw .invalid("the extents of chunk \(number) hold \(total) bytes, its header says \(rawLength)")

@@ -81,7 +81,7 @@ package struct Manifest: Codable, Equatable, Sendable {
             case excluded
         }
 
-        /// Counts partitions 1, 2, … across all disks.
+        /// Counts partitions 1, 2, … across all disks; 0 for a disk without a table.
         package var slot: Int
         /// Index of the disk, from 0.
         package var disk: Int
@@ -199,13 +199,24 @@ extension Manifest {
         }
         for (index, disk) in disks.enumerated() {
             guard [512, 1024, 2048, 4096].contains(disk.logicalSectorSize),
+                disk.physicalSectorSize > 0,
                 disk.size % UInt64(disk.logicalSectorSize) == 0, disk.smallestTarget <= disk.size
             else { throw .invalid("disk \(index + 1) of the manifest has impossible sizes") }
         }
         guard partitions.count <= Manifest.maximumPartitions else {
             throw .invalid("the manifest has \(partitions.count) partitions")
         }
+        // 2³² chunks of 16 MiB at most: the sum of the sizes stays far below 64 bits.
+        guard usedBytes <= disks.reduce(0, { $0 + $1.size }) else {
+            throw .invalid("the manifest counts \(usedBytes) used bytes, more than its disks have")
+        }
+        var lastSlot = 0
         for partition in partitions {
+            // Slot 0 is a whole disk without a table.
+            guard partition.slot > lastSlot || partition.slot == 0 else {
+                throw .invalid("slot \(partition.slot) of the manifest follows slot \(lastSlot)")
+            }
+            lastSlot = max(lastSlot, partition.slot)
             guard disks.indices.contains(partition.disk) else {
                 throw .invalid("slot \(partition.slot) lies on a disk that is not in the image")
             }

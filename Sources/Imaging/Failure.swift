@@ -10,22 +10,33 @@ package struct ImagingError: Error, Equatable, CustomStringConvertible {
 
 /// The place where the threads of a pipeline leave their first error; later ones are consequences.
 final class FirstFailure: Sendable {
-    private let stored = Mutex<(any Error)?>(nil)
-    private let onFailure: @Sendable () -> Void
-
-    /// `onFailure` is called once, on the failing thread, to wake the others.
-    init(onFailure: @escaping @Sendable () -> Void) { self.onFailure = onFailure }
-
-    func record(_ error: any Error) {
-        let first = stored.withLock { (slot: inout (any Error)?) -> Bool in
-            guard slot == nil else { return false }
-            slot = error
-            return true
-        }
-        if first { onFailure() }
+    private struct State: Sendable {
+        var error: (any Error)?
+        var actions: [@Sendable () -> Void] = []
     }
 
-    var error: (any Error)? { stored.withLock { $0 } }
+    private let state = Mutex(State())
+
+    /// Adds something to do once, on the failing thread, when an error comes: waking the others.
+    func whenFailed(_ action: @escaping @Sendable () -> Void) {
+        let hasFailed = state.withLock { state in
+            if state.error == nil { state.actions.append(action) }
+            return state.error != nil
+        }
+        if hasFailed { action() }
+    }
+
+    func record(_ error: any Error) {
+        let actions = state.withLock { (state: inout State) -> [@Sendable () -> Void] in
+            guard state.error == nil else { return [] }
+            state.error = error
+            defer { state.actions = [] }
+            return state.actions
+        }
+        for action in actions { action() }
+    }
+
+    var error: (any Error)? { state.withLock { $0.error } }
 
     var hasFailed: Bool { error != nil }
 

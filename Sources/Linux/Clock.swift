@@ -46,7 +46,7 @@ package enum Random {
     }
 }
 
-/// Number of processors this process may run on.
+/// Number of processors that are online (C function `sysconf`), at least 1.
 package func processorCount() -> Int { max(1, Int(sysconf(Int32(_SC_NPROCESSORS_ONLN)))) }
 
 extension Int64 {

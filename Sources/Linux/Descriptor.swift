@@ -100,6 +100,10 @@ package struct Descriptor: ~Copyable {
                 unsafe pwrite(
                     number, buffer.baseAddress?.advanced(by: done), buffer.count - done, off_t(offset) + done)
             }
+            // A device that takes nothing and says no error would otherwise be asked for ever.
+            guard count > 0 else {
+                throw SystemError("write \(name) at \(offset + UInt64(done))", .noSpace)
+            }
             done += count
         }
     }

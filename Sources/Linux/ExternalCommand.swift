@@ -38,7 +38,7 @@ package enum ExternalCommand {
         defer { unsafe strings.forEach { unsafe free($0) } }
         var child: pid_t = 0
         let (input, output, errors) = (standardInput.number, standardOutput.number, standardError.number)
-        let error = unsafe clinux_spawn(&child, &strings, input, output, errors)
+        let error = unsafe clinux_spawn_command(&child, &strings, input, output, errors)
         guard error == 0 else { throw SystemError("run \(program)", Errno(rawValue: error)) }
 
         var state: Int32 = 0

@@ -12,11 +12,15 @@ package final class Thread<Value: Sendable>: Sendable {
     package init(_ name: String, _ body: @escaping @Sendable () throws -> Value) {
         let outcome = Outcome<Value>()
         self.outcome = outcome
-        handle = startThread(name: name) { outcome.result.withLock { $0 = Result { try body() } } }
+        handle = startThread(name: name) {
+            let result = Result { try body() }
+            outcome.result.withLock { $0 = result }
+        }
     }
 
-    /// Waits for the thread's end; call it once.
+    /// Waits for the thread's end and gives what its body gave; it may be called once.
     package func join() throws -> Value {
+        precondition(!outcome.isJoined.exchange(true, ordering: .relaxed), "a thread is joined twice")
         pthread_join(handle, nil)
         guard let result = outcome.result.withLock({ $0 }) else {
             preconditionFailure("a thread ended without a result")
@@ -27,6 +31,7 @@ package final class Thread<Value: Sendable>: Sendable {
 
 private final class Outcome<Value: Sendable>: Sendable {
     let result = Mutex<Result<Value, any Error>?>(nil)
+    let isJoined = Atomic(false)
 }
 
 private final class Start {

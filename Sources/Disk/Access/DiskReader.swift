@@ -34,13 +34,18 @@ package final class DiskReader: BlockDevice, Sendable {
         guardian = Mutex(protect ? try ReadOnlyGuard(path) : nil)
     }
 
-    /// Reads `count` bytes at `offset`, both multiples of the sector size, into the start of `buffer`.
+    /// Fills `bytes` from `offset`; memory, offset and count are multiples of the sector size.
     ///
     /// Throws `SystemError` with `.ioError` for unreadable sectors: the caller may try them one by one.
+    package func read(into bytes: UnsafeMutableRawBufferPointer, at offset: UInt64) throws {
+        try checkRange(name, size, sectorSize, bytes.count, at: offset)
+        try unsafe descriptor.readFully(bytes, at: offset)
+    }
+
+    /// Reads `count` bytes at `offset`, both multiples of the sector size, into the start of `buffer`.
     package func read(_ count: Int, at offset: UInt64, into buffer: AlignedBuffer) throws {
-        try checkRange(name, size, sectorSize, count, at: offset, buffer)
-        try unsafe descriptor.readFully(
-            UnsafeMutableRawBufferPointer(rebasing: buffer.bytes[0..<count]), at: offset)
+        try checkRoom(name, count, buffer)
+        try unsafe read(into: UnsafeMutableRawBufferPointer(rebasing: buffer.bytes[0..<count]), at: offset)
     }
 
     package func bytes(_ count: Int, at offset: UInt64) throws -> [UInt8] {
@@ -76,15 +81,19 @@ func acceptsDirect(_ path: String, sectorSize: UInt32) throws(SystemError)
     }
 }
 
-/// Checks a transfer between a disk and a buffer: inside the disk, whole sectors, inside the buffer.
-func checkRange(
-    _ name: String, _ size: UInt64, _ sectorSize: UInt32, _ count: Int, at offset: UInt64,
-    _ buffer: AlignedBuffer
-) throws(DiskError) {
-    let unit = UInt64(sectorSize)
+/// Checks that a transfer stays inside the buffer.
+func checkRoom(_ name: String, _ count: Int, _ buffer: AlignedBuffer) throws(DiskError) {
     guard count > 0, count <= buffer.capacity else {
         throw DiskError(.misuse, "\(name): a transfer of \(count) bytes with a buffer of \(buffer.capacity)")
     }
+}
+
+/// Checks that a transfer stays inside the disk and consists of whole sectors.
+func checkRange(
+    _ name: String, _ size: UInt64, _ sectorSize: UInt32, _ count: Int, at offset: UInt64
+) throws(DiskError) {
+    let unit = UInt64(sectorSize)
+    guard count > 0 else { throw DiskError(.misuse, "\(name): a transfer of \(count) bytes") }
     guard offset % unit == 0, UInt64(count) % unit == 0 else {
         throw DiskError(
             .misuse, "\(name): \(count) bytes at \(offset) are not whole sectors of \(sectorSize)")

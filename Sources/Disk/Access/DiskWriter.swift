@@ -46,13 +46,19 @@ package final class DiskWriter: BlockDevice, Sendable {
 
     /// Writes the first `count` bytes of `buffer` at `offset`, both multiples of the sector size.
     package func write(_ count: Int, at offset: UInt64, from buffer: AlignedBuffer) throws {
-        try checkRange(name, size, sectorSize, count, at: offset, buffer)
+        try checkRoom(name, count, buffer)
+        try unsafe write(UnsafeRawBufferPointer(rebasing: buffer.bytes[0..<count]), at: offset)
+    }
+
+    /// Writes all of `bytes` at `offset`; memory, offset and count are multiples of the sector size.
+    package func write(_ bytes: UnsafeRawBufferPointer, at offset: UInt64) throws {
+        try checkRange(name, size, sectorSize, bytes.count, at: offset)
         try withDescriptor { descriptor, state in
             guard !state.hasTables else {
                 throw DiskError(.misuse, "\(name): data was to be written after the partition tables")
             }
             state.unflushed = true
-            try unsafe descriptor.write(UnsafeRawBufferPointer(rebasing: buffer.bytes[0..<count]), at: offset)
+            try unsafe descriptor.write(bytes, at: offset)
         }
     }
 
@@ -60,14 +66,19 @@ package final class DiskWriter: BlockDevice, Sendable {
     ///
     /// Past the page cache where `isDirect`; otherwise the pages are flushed and dropped before.
     package func read(_ count: Int, at offset: UInt64, into buffer: AlignedBuffer) throws {
-        try checkRange(name, size, sectorSize, count, at: offset, buffer)
+        try checkRoom(name, count, buffer)
+        try unsafe read(into: UnsafeMutableRawBufferPointer(rebasing: buffer.bytes[0..<count]), at: offset)
+    }
+
+    /// Fills `bytes` with what the disk now holds at `offset`, as the other form does.
+    package func read(into bytes: UnsafeMutableRawBufferPointer, at offset: UInt64) throws {
+        try checkRange(name, size, sectorSize, bytes.count, at: offset)
         try withDescriptor { descriptor, state in
             if !isDirect {
                 try descriptor.synchronize()
                 descriptor.dropCache()
             }
-            let target = unsafe UnsafeMutableRawBufferPointer(rebasing: buffer.bytes[0..<count])
-            try unsafe descriptor.readFully(target, at: offset)
+            try unsafe descriptor.readFully(bytes, at: offset)
         }
     }
 
@@ -92,7 +103,7 @@ package final class DiskWriter: BlockDevice, Sendable {
             }
             let buffers = try regions.map { region in
                 let buffer = AlignedBuffer(capacity: max(region.bytes.count, 1))
-                try checkRange(name, size, sectorSize, region.bytes.count, at: region.offset, buffer)
+                try checkRange(name, size, sectorSize, region.bytes.count, at: region.offset)
                 unsafe buffer.bytes.copyBytes(from: region.bytes)
                 return (region, buffer)
             }

@@ -1,18 +1,6 @@
 // Finds the exact sectors that are partition tables: what travels apart from all other data.
 package import Blocks
 
-/// Which part of a partition table a region is; the raw values are those of the image format.
-package enum TableRole: UInt8, Sendable, CaseIterable {
-    /// Sector 0.
-    case mbr = 1
-    case gptHeader = 2
-    case gptEntries = 3
-    case gptBackupEntries = 4
-    case gptBackupHeader = 5
-    /// The record before a logical partition.
-    case ebr = 6
-}
-
 /// Whole sectors that are part of a partition table.
 package struct TableRegion: Hashable, Sendable {
     package let role: TableRole

@@ -45,8 +45,8 @@ internal import CZstd
         let shrunk = zero ? 0 : unsafe compress(content, into: payload)
         let header = FrameHeader(
             kind: kind, number: number, disk: disk, codec: shrunk > 0 ? compression.codec : .none,
-            extents: extents,
-            roles: roles, payloadLength: zero ? 0 : shrunk > 0 ? shrunk : content.byteCount, digest: digest)
+            extents: extents, roles: roles,
+            payloadLength: zero ? 0 : shrunk > 0 ? shrunk : content.byteCount, digest: digest)
         return (header, !zero && shrunk == 0)
     }
 

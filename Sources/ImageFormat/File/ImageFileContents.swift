@@ -1,72 +1,114 @@
-// The two ways to find what an image file holds: by its footer, and by walking its frames.
+// What an image file holds, found by a footer or, where there is no valid one, by a walk over its frames.
 internal import Blocks
 
 /// Everything an image file says about itself.
 struct Contents {
-    var manifest: Manifest
-    var layout: ChunkLayout
-    var existing: ChunkSet
-    var closing: ClosingRecord
-    var entries: [ImageFileReader.Entry]
-    var origin: ImageFileReader.Origin
+    /// Longest payload of the chunk set and of the closing record in bytes: both are read in one piece.
+    static let maximumRecordLength = 64 << 20
+    /// How many of a file's footers are tried, the last ones first: each try may read the whole file.
+    private static let maximumFooters = 4
 
-    /// Reads the frames that the footer names and proves their hash.
-    init(byFooterOf bytes: any ImageBytes) throws {
-        let length = bytes.byteCount
-        let footerLength = UInt64(FileFooter.byteCount)
-        guard length >= UInt64(FileHeader.byteCount) + footerLength else { throw DecodeError.truncated("it") }
-        let tail = try bytes.read(FileFooter.byteCount, at: length - footerLength)
-        let footer = try tail.withBytes { span throws(DecodeError) in try FileFooter(from: span) }
-        guard footer.fileLength == length else {
-            throw DecodeError.invalid("its footer belongs to another length")
+    let manifestJSON: [UInt8]
+    let manifest: Manifest
+    let layout: ChunkLayout
+    let existing: ChunkSet
+    let closing: ClosingRecord
+    let entries: [ImageFileReader.Entry]
+    let origin: ImageFileReader.Origin
+    /// Offset of the manifest's frame: the first manifest has the image id of the file header.
+    let manifestOffset: UInt64
+
+    /// The contents that the last valid footer names, or that a scan finds where no footer is valid.
+    static func find(in bytes: any ImageBytes) throws -> Contents {
+        let damage: DecodeError
+        do {
+            return try Contents(bytes, footerEndingAt: bytes.byteCount, origin: .index)
+        } catch let error as DecodeError where error.code != .unsupported { damage = error }
+        let scan = try ImageScan(bytes)
+        for end in scan.footerEnds.suffix(maximumFooters).reversed() where end < bytes.byteCount {
+            do {
+                return try Contents(
+                    bytes, footerEndingAt: end,
+                    origin: .earlierIndex(length: end, reason: damage.description))
+            } catch let error as DecodeError where error.code != .unsupported { continue }
         }
-        var hasher = DigestHasher()
-        var payloads: [[UInt8]] = []
-        let expected: [(FrameKind, UInt64)] = [
-            (.manifest, footer.manifest), (.chunkSet, footer.chunkSet), (.closing, footer.closing),
-            (.index, footer.index),
+        return try Contents(scan, because: damage.description)
+    }
+
+    /// Reads the frames that the footer before `end` names and proves their hash.
+    private init(
+        _ bytes: any ImageBytes, footerEndingAt end: UInt64, origin: ImageFileReader.Origin
+    ) throws {
+        guard end >= UInt64(FileHeader.byteCount + FileFooter.byteCount) else {
+            throw DecodeError.truncated("it")
+        }
+        let limit = end - UInt64(FileFooter.byteCount)
+        let tail = try bytes.read(FileFooter.byteCount, at: limit)
+        let footer = try tail.withBytes { span throws(DecodeError) in try FileFooter(from: span) }
+        guard footer.fileLength == end else {
+            throw DecodeError.invalid("its footer belongs to a file of \(footer.fileLength) bytes")
+        }
+        let places: [(FrameKind, UInt64, maximum: Int)] = [
+            (.manifest, footer.manifest, Manifest.maximumLength),
+            (.chunkSet, footer.chunkSet, Contents.maximumRecordLength),
+            (.closing, footer.closing, Contents.maximumRecordLength),
+            (.index, footer.index, Int(UInt32.max)),
         ]
-        for (kind, offset) in expected {
-            let prefix = try FramePrefix(of: bytes, at: offset, limit: length - footerLength)
-            guard prefix.kind == kind, prefix.headerLength == 0,
-                kind != .manifest || prefix.payloadLength <= Manifest.maximumLength
-            else { throw DecodeError.invalid("its footer points at the wrong frames") }
-            let frame = try bytes.read(prefix.frameLength, at: offset)
-            hasher.update(frame)
-            payloads.append(Array(frame[FramePrefix.byteCount...]))
+        var hasher = DigestHasher()
+        var payloads: [Range<UInt64>] = []
+        for (kind, offset, maximum) in places {
+            let prefix = try FramePrefix(of: bytes, at: offset, limit: limit)
+            guard prefix.kind == kind, prefix.headerLength == 0, prefix.payloadLength <= maximum else {
+                throw DecodeError.invalid("its footer points at the wrong frames")
+            }
+            let frame = offset..<offset + UInt64(prefix.frameLength)
+            for piece in frame.pieces { hasher.update(try bytes.read(piece.count, at: piece.lowerBound)) }
+            payloads.append(offset + UInt64(FramePrefix.byteCount)..<frame.upperBound)
         }
         guard hasher.finish() == footer.digest else {
             throw DecodeError.corrupt("its manifest or index does not have the hash of the footer")
         }
+        let records = try payloads[..<3].map { try bytes.read($0.count, at: $0.lowerBound) }
         try self.init(
-            manifest: payloads[0], existing: payloads[1], closing: payloads[2], origin: .index)
-        entries = try Contents.index(payloads[3], layout: layout, limit: length - footerLength)
+            manifest: records[0], at: footer.manifest, existing: records[1], closing: records[2],
+            origin: origin
+        ) { layout, count in
+            try IndexReader(layout: layout, limit: limit, count: count).entries(of: payloads[3], in: bytes)
+        }
     }
 
-    /// Walks the frames from the file header on.
+    /// Puts together what a walk over the frames found.
     ///
-    /// A later frame of the same chunk replaces an earlier one, as in an extended file.
     /// - Throws: `DecodeError` naming what is missing where the frames do not add up to a whole image.
-    init(scanning bytes: any ImageBytes, because reason: String) throws {
-        let found = try ImageScan(bytes)
-        guard let manifest = found.manifest, let existing = found.existing else {
-            throw DecodeError.corrupt("\(reason), and its manifest cannot be read")
+    private init(_ scan: ImageScan, because reason: String) throws {
+        if let stop = scan.stop, stop.code == .unsupported { throw stop }
+        let end = scan.stop.map { ", and behind \(scan.end) bytes \($0)" } ?? ""
+        guard let manifest = scan.manifest, let existing = scan.existing else {
+            throw DecodeError.corrupt("\(reason)\(end): no manifest can be read")
         }
-        guard let closing = found.closing else {
+        guard let closing = scan.closing else {
             throw DecodeError.corrupt(
-                "\(reason), and its frames end after \(found.entries.count) chunks: it is not a whole image")
+                "\(reason)\(end): its frames end after \(scan.entries.count) chunks, it is not a whole image")
         }
-        try self.init(manifest: manifest, existing: existing, closing: closing, origin: .scan(reason: reason))
-        entries = found.entries.values.sorted { $0.header.number < $1.header.number }
+        try self.init(
+            manifest: manifest.payload, at: manifest.offset, existing: existing, closing: closing,
+            origin: .scan(reason: reason)
+        ) { _, _ in
+            scan.entries.values.sorted { $0.header.number < $1.header.number }
+        }
     }
 
     private init(
-        manifest: [UInt8], existing: [UInt8], closing: [UInt8], origin: ImageFileReader.Origin
-    ) throws(DecodeError) {
-        self.manifest = try Manifest(decoding: manifest)
-        let layout = try self.manifest.layout()
-        self.layout = layout
-        self.existing = try existing.withBytes { span throws(DecodeError) in
+        manifest json: [UInt8], at manifestOffset: UInt64, existing: [UInt8], closing: [UInt8],
+        origin: ImageFileReader.Origin,
+        entries: (ChunkLayout, Int) throws -> [ImageFileReader.Entry]
+    ) throws {
+        manifestJSON = json
+        self.manifestOffset = manifestOffset
+        self.origin = origin
+        let manifest = try Manifest(decoding: json)
+        let layout = try manifest.layout()
+        let existing = try existing.withBytes { span throws(DecodeError) in
             var offset = 0
             let set = try ChunkSet(from: span, at: &offset)
             guard offset == span.byteCount else { throw .invalid("the chunk set is too long") }
@@ -75,94 +117,84 @@ struct Contents {
             }
             return set
         }
+        self.manifest = manifest
+        self.layout = layout
+        self.existing = existing
         self.closing = try closing.withBytes { span throws(DecodeError) in
             try ClosingRecord(from: span, layout: layout)
         }
-        self.origin = origin
-        entries = []
+        self.entries = try entries(layout, existing.count)
+        try validate()
     }
 
-    private static func index(
-        _ payload: [UInt8], layout: ChunkLayout, limit: UInt64
-    ) throws(DecodeError) -> [ImageFileReader.Entry] {
-        try payload.withBytes { span throws(DecodeError) in
-            var entries: [ImageFileReader.Entry] = []
-            var offset = 0
-            while offset < span.byteCount {
-                let position = try span.u64(at: &offset)
-                let start = offset
-                let header = try FrameHeader(from: span, at: &offset, layout: layout)
-                let length = UInt64(offset - start + header.payloadLength)
-                guard position >= UInt64(FileHeader.byteCount), position <= limit, length <= limit - position
-                else {
-                    throw .invalid("its index places chunk \(header.number) outside the file")
-                }
-                entries.append(
-                    ImageFileReader.Entry(offset: position, header: header, headerLength: offset - start))
-            }
-            entries.sort { $0.header.number < $1.header.number }
-            return entries
+    /// Makes sure that manifest, chunk set, closing record and frames tell the same story.
+    private func validate() throws(DecodeError) {
+        guard manifest.chunkCount == existing.count, UInt64(entries.count) == closing.frameCount,
+            entries.count == existing.count, ChunkSet(entries.map(\.header.number)) == existing
+        else { throw .corrupt("it does not hold exactly the chunks its manifest promises") }
+        var content: UInt64 = 0
+        var payload: UInt64 = 0
+        for entry in entries {
+            content += UInt64(entry.header.rawLength)
+            payload += UInt64(entry.header.payloadLength)
+        }
+        guard content == closing.contentBytes, payload == closing.payloadBytes else {
+            throw .corrupt(
+                "its frames hold \(content) bytes, its closing record says \(closing.contentBytes)")
         }
     }
 }
 
-/// What a walk over the frames of a file finds, whole or not.
-package struct ImageScan {
-    package private(set) var manifest: [UInt8]?
-    package private(set) var existing: [UInt8]?
-    package private(set) var closing: [UInt8]?
-    package private(set) var entries: [UInt32: ImageFileReader.Entry] = [:]
-    /// Offset of the first byte that is not part of a good frame; the file's length where all are good.
-    package private(set) var end: UInt64
+/// Reads an index piece by piece, so that its length costs no memory beyond the entries themselves.
+private struct IndexReader {
+    /// Offset, prefix and the longest header.
+    private static let longestEntry = 8 + FramePrefix.byteCount + FrameHeader.maximumLength
 
-    /// Walks until the file ends or a frame is not one; payloads are not decoded.
-    package init(_ bytes: any ImageBytes) throws {
-        end = UInt64(FileHeader.byteCount)
-        var layout: ChunkLayout?
-        while end < bytes.byteCount {
-            guard let prefix = try? FramePrefix(of: bytes, at: end, limit: bytes.byteCount) else { return }
-            switch prefix.kind {
-            case .manifest, .chunkSet, .closing:
-                guard prefix.headerLength == 0,
-                    prefix.kind != .manifest || prefix.payloadLength <= Manifest.maximumLength
-                else { return }
-                let payload = try bytes.read(prefix.payloadLength, at: end + UInt64(FramePrefix.byteCount))
-                switch prefix.kind {
-                case .manifest:
-                    manifest = payload
-                    layout = try? Manifest(decoding: payload).layout()
-                    if layout == nil { return }
-                case .chunkSet: existing = payload
-                default: closing = payload
-                }
-            case .chunk, .table:
-                guard let layout else { return }
-                let head = try bytes.read(FramePrefix.byteCount + prefix.headerLength, at: end)
+    let layout: ChunkLayout
+    /// Frames end before this offset of the file.
+    let limit: UInt64
+    /// Number of entries there may be.
+    let count: Int
+
+    func entries(of payload: Range<UInt64>, in bytes: any ImageBytes) throws -> [ImageFileReader.Entry] {
+        var entries: [ImageFileReader.Entry] = []
+        var window: [UInt8] = []
+        for piece in payload.pieces {
+            window += try bytes.read(piece.count, at: piece.lowerBound)
+            let isLast = piece.upperBound == payload.upperBound
+            let used = try window.withBytes { span throws(DecodeError) in
                 var offset = 0
-                let header = try? head.withBytes { span throws(DecodeError) in
-                    try FrameHeader(from: span, at: &offset, layout: layout)
+                while isLast ? offset < span.byteCount : span.byteCount - offset >= IndexReader.longestEntry {
+                    guard entries.count < count else { throw .invalid("its index has too many entries") }
+                    entries.append(try entry(from: span, at: &offset))
                 }
-                guard let header else { return }
-                entries[header.number] = ImageFileReader.Entry(
-                    offset: end, header: header, headerLength: head.count)
-            case .index, .footer: break
-            default:
-                guard prefix.kind.isSkippable else { return }
+                return offset
             }
-            end += UInt64(prefix.frameLength)
+            window.removeFirst(used)
         }
+        entries.sort { $0.header.number < $1.header.number }
+        return entries
+    }
+
+    private func entry(
+        from span: RawSpan, at offset: inout Int
+    ) throws(DecodeError) -> ImageFileReader.Entry {
+        let position = try span.u64(at: &offset)
+        let start = offset
+        let header = try FrameHeader(from: span, at: &offset, layout: layout)
+        let length = UInt64(offset - start + header.payloadLength)
+        guard position >= UInt64(FileHeader.byteCount), position <= limit, length <= limit - position else {
+            throw .invalid("its index places chunk \(header.number) outside the file")
+        }
+        return ImageFileReader.Entry(offset: position, header: header, headerLength: offset - start)
     }
 }
 
-extension FramePrefix {
-    /// Reads the prefix at `offset` and makes sure that the whole frame lies before `limit`.
-    init(of bytes: any ImageBytes, at offset: UInt64, limit: UInt64) throws {
-        guard offset <= limit, limit - offset >= UInt64(FramePrefix.byteCount) else {
-            throw DecodeError.truncated("a frame")
+extension Range<UInt64> {
+    /// The range cut into pieces of at most 1 MiB, the most that is read at once from frames of any length.
+    fileprivate var pieces: some Sequence<Range<UInt64>> {
+        stride(from: lowerBound, to: upperBound, by: 1 << 20).lazy.map { from in
+            from..<Swift.min(from + 1 << 20, upperBound)
         }
-        let head = try bytes.read(FramePrefix.byteCount, at: offset)
-        var position = 0
-        self = try head.withBytes { span throws(DecodeError) in try FramePrefix(from: span, at: &position) }
-        guard UInt64(frameLength) <= limit - offset else { throw DecodeError.truncated("a frame") }
     }
 }

@@ -3,10 +3,11 @@ package import Blocks
 
 /// The growing image file: each call returns bytes that follow those of the calls before.
 package struct ImageFileEncoder: Sendable {
-    private let layout: ChunkLayout
     private var position: UInt64 = 0
     private let manifestOffset: UInt64
     private let chunkSetOffset: UInt64
+    private let promised: ChunkSet
+    private var added = ChunkSet()
     private var index = ByteWriter()
     private var closing = ClosingRecord(frameCount: 0, contentBytes: 0, payloadBytes: 0, unreadable: [])
     private var hasher = DigestHasher()
@@ -14,14 +15,24 @@ package struct ImageFileEncoder: Sendable {
     /// Everything before the first chunk: file header, manifest, set of existing chunks.
     package let start: [UInt8]
 
-    /// - Throws: `DecodeError` where the manifest is not one a reader would accept.
+    /// Starts an image of exactly the chunks `existing`.
+    ///
+    /// - Throws: `DecodeError` where manifest and chunk set are not what a reader would accept.
     package init(manifest: Manifest, existing: ChunkSet) throws {
         let json = try manifest.encoded()
         // What is written must be readable: the reader's own checks are run before the first byte is.
         let checked = try Manifest(decoding: json)
-        layout = try checked.layout()
+        let layout = try checked.layout()
+        guard existing.count == checked.chunkCount, (existing.last ?? 0) < layout.numbers.upperBound else {
+            throw DecodeError.invalid(
+                "the manifest counts \(checked.chunkCount) chunks, the chunk set has \(existing.count)")
+        }
+        promised = existing
         var set = ByteWriter()
         existing.encode(into: &set)
+        guard set.count <= Contents.maximumRecordLength else {
+            throw DecodeError.invalid("the chunk set takes \(set.count) bytes")
+        }
         let manifestFrame = ImageFileEncoder.frame(.manifest, payload: json)
         let chunkSetFrame = ImageFileEncoder.frame(.chunkSet, payload: set.bytes)
         manifestOffset = UInt64(FileHeader.byteCount)
@@ -34,6 +45,7 @@ package struct ImageFileEncoder: Sendable {
 
     /// Notes that a frame with this header follows; its bytes are `prefixAndHeader` and then the payload.
     package mutating func add(_ header: FrameHeader, prefixAndHeader: [UInt8]) {
+        added.insert(header.number)
         index.u64(position)
         index.append(prefixAndHeader)
         position += UInt64(prefixAndHeader.count + header.payloadLength)
@@ -46,9 +58,18 @@ package struct ImageFileEncoder: Sendable {
     package var totals: ClosingRecord { closing }
 
     /// Everything after the last chunk: closing record, index, footer.
+    ///
+    /// - Throws: `DecodeError` where the chunks added are not exactly the promised ones, each once, or where a
+    ///   record is longer than a reader accepts.
     package mutating func finish(unreadable: [ClosingRecord.Unreadable] = []) throws(DecodeError) -> [UInt8] {
         closing.unreadable = unreadable
+        guard added == promised, closing.frameCount == UInt64(promised.count) else {
+            throw .invalid("the image has \(closing.frameCount) chunks, \(promised.count) were promised")
+        }
         guard index.count <= Int(UInt32.max) else { throw .invalid("the index exceeds 4 GiB") }
+        guard closing.encoded.count <= Contents.maximumRecordLength else {
+            throw .invalid("the image has \(unreadable.count) unreadable ranges")
+        }
         let closingFrame = ImageFileEncoder.frame(.closing, payload: closing.encoded)
         let indexFrame = ImageFileEncoder.frame(.index, payload: index.bytes)
         let closingOffset = position

@@ -13,11 +13,16 @@ package protocol ImageBytes: Sendable {
 package struct ImageFileReader: Sendable {
     /// How the contents were found.
     package enum Origin: Equatable, Sendable {
-        /// By a valid footer.
+        /// By the footer at the end of the file.
         case index
+        /// By the last valid footer, which ends after `length` bytes of the file.
+        ///
+        /// What follows it is an extension that was not finished, or is damaged, and is ignored; `reason` says
+        /// why the file's last bytes are no valid footer.
+        case earlierIndex(length: UInt64, reason: String)
         /// By walking the frames.
         ///
-        /// The footer or index is missing or damaged, `reason` says how; every frame that the chunk set names
+        /// No footer is valid, `reason` says what is wrong with the last; every frame that the chunk set names
         /// is there.
         case scan(reason: String)
     }
@@ -31,6 +36,8 @@ package struct ImageFileReader: Sendable {
     }
 
     package let manifest: Manifest
+    /// The manifest as it stands in the file, fields that this version does not know included.
+    package let manifestJSON: [UInt8]
     package let layout: ChunkLayout
     package let imageID: GUID
     package let existing: ChunkSet
@@ -40,36 +47,26 @@ package struct ImageFileReader: Sendable {
     package let entries: [Entry]
     private let bytes: any ImageBytes
 
-    /// Opens an image by its footer, or by a scan where there is no valid one.
+    /// Opens an image by its last valid footer, or by a scan where there is none.
     ///
     /// - Throws: `DecodeError` for a file that is no image, damaged beyond the index, or not complete;
     ///   whatever `bytes` throws.
     package init(_ bytes: any ImageBytes) throws {
         let header = try FileHeader(reading: bytes)
-        let contents: Contents
-        do {
-            contents = try Contents(byFooterOf: bytes)
-        } catch let error as DecodeError where error.code != .unsupported {
-            contents = try Contents(scanning: bytes, because: error.description)
-        }
-        try self.init(bytes, header, contents)
-    }
-
-    private init(_ bytes: any ImageBytes, _ header: FileHeader, _ contents: Contents) throws(DecodeError) {
+        let contents = try Contents.find(in: bytes)
         self.bytes = bytes
         manifest = contents.manifest
+        manifestJSON = contents.manifestJSON
         layout = contents.layout
         imageID = try contents.manifest.identifier()
         existing = contents.existing
         closing = contents.closing
         origin = contents.origin
         entries = contents.entries
-        guard header.imageID == imageID else {
-            throw .invalid("its header and its manifest name different images")
+        // An extension brings a manifest with an id of its own; the header keeps that of the first.
+        guard header.imageID == imageID || contents.manifestOffset != UInt64(FileHeader.byteCount) else {
+            throw DecodeError.invalid("its header and its manifest name different images")
         }
-        guard manifest.chunkCount == existing.count, UInt64(entries.count) == closing.frameCount,
-            ChunkSet(entries.map(\.header.number)) == existing, entries.count == existing.count
-        else { throw .corrupt("it does not hold exactly the chunks its manifest promises") }
     }
 
     /// The entry of chunk `number`, found by binary search; nil where it does not exist.
@@ -98,9 +95,6 @@ package struct ImageFileReader: Sendable {
         }
         return frame
     }
-
-    /// The manifest's JSON as it is in the image.
-    package func manifestBytes() throws -> [UInt8] { try manifest.encoded() }
 }
 
 extension FileHeader {

@@ -40,6 +40,7 @@ package final class CapturePipeline: Sendable {
     private let pool: BufferPool
     private let contents: BoundedQueue<Content>
     private let frames: BoundedQueue<Encoded>
+    private let failure = FirstFailure()
 
     private struct Content: Sendable {
         let item: CaptureItem
@@ -69,7 +70,7 @@ package final class CapturePipeline: Sendable {
         _ items: [CaptureItem],
         consume: (FrameHeader, [UInt8], UnsafeRawBufferPointer) throws -> Void
     ) throws {
-        let failure = FirstFailure { [self] in
+        failure.whenFailed { [self] in
             pool.close()
             contents.close()
             frames.close()
@@ -100,6 +101,9 @@ package final class CapturePipeline: Sendable {
         try closer.join()
         try failure.rethrow()
     }
+
+    /// Ends the capture with `reason` as its error; `run` then throws it.
+    package func cancel(_ reason: String) { failure.record(ImagingError(reason)) }
 
     private func read(_ items: [CaptureItem]) throws {
         for item in items {

@@ -19,7 +19,10 @@ package final class RestorePipeline: Sendable {
     private let done = Mutex(ChunkSet())
     private let tables = Mutex<[Int: TableContent]>([:])
     private let gate = Condition()
+    private let failure = FirstFailure()
     private let isPrepared = Mutex(false)
+    /// Headers of what was written, kept for verification: about 150 bytes a chunk.
+    private let written = Mutex<[FrameHeader]>([])
 
     private struct Decoded: Sendable {
         let header: FrameHeader
@@ -43,10 +46,11 @@ package final class RestorePipeline: Sendable {
 
     /// Runs until every wanted chunk is on the sink and the tables are written, or something fails.
     ///
+    /// With `verify` every chunk is read back from the sink and its hash compared before the tables are written.
     /// - Throws: The first error; the sink has then been told to abandon.
-    package func run() throws {
-        let failure = FirstFailure { [self] in
-            source.cancel()
+    package func run(verify: Bool = false) throws {
+        failure.whenFailed { [self] in
+            source.cancel(because: failure.error ?? ImagingError("the restore has failed"))
             pool.close()
             for queue in queues { queue.close() }
         }
@@ -54,7 +58,7 @@ package final class RestorePipeline: Sendable {
             Thread("write-\(disk + 1)") { [self] in failure.guarding { try write(from: queue, disk: disk) } }
         }
         let decoders = (0..<processorCount()).map { index in
-            Thread("decode-\(index + 1)") { [self] in failure.guarding { try decode(failure) } }
+            Thread("decode-\(index + 1)") { [self] in failure.guarding { try decode() } }
         }
         for thread in decoders { try thread.join() }
         for queue in queues { queue.close() }
@@ -65,6 +69,7 @@ package final class RestorePipeline: Sendable {
             guard missing.isEmpty else {
                 throw ImagingError("\(missing.count) of \(wanted.count) chunks did not arrive")
             }
+            if verify { try readBack() }
             try sink.finish(tables: tables.withLock { $0.values.sorted { $0.disk < $1.disk } })
         } catch {
             sink.abandon()
@@ -72,14 +77,17 @@ package final class RestorePipeline: Sendable {
         }
     }
 
-    private func decode(_ failure: FirstFailure) throws {
+    /// Ends the restore with `reason` as its error; `run` then throws it.
+    package func cancel(_ reason: String) { failure.record(ImagingError(reason)) }
+
+    private func decode() throws {
         let decoder = FrameDecoder()
         while !failure.hasFailed, let frame = try source.next() {
-            defer { frame.release() }
+            defer { source.release(frame) }
             guard let buffer = pool.take() else { return }
             let header: FrameHeader
             do throws(DecodeError) {
-                header = try frame.bytes.withBytes { span throws(DecodeError) in
+                header = try frame.withBytes { span throws(DecodeError) in
                     var offset = 0
                     let header = try FrameHeader(from: span, at: &offset, layout: layout)
                     guard header.number == frame.number, offset + header.payloadLength == span.byteCount else {
@@ -94,7 +102,7 @@ package final class RestorePipeline: Sendable {
                 try source.rejected(frame.number, because: error)
                 continue
             }
-            progress.add(frame: frame.bytes.count)
+            progress.add(frame: frame.byteCount)
             try prepareOnce()
             if header.kind == .table {
                 let content = buffer.withBytes(header.rawLength) { $0.array }
@@ -132,7 +140,33 @@ package final class RestorePipeline: Sendable {
         }
     }
 
+    /// Reads every written chunk from the sink and compares its hash.
+    private func readBack() throws {
+        let headers = written.withLock { $0 }.sorted { $0.number < $1.number }
+        progress.begin(
+            "verifying", totalBytes: headers.reduce(0) { $0 + UInt64($1.rawLength) }, totalChunks: headers.count)
+        try sink.flush()
+        let buffer = AlignedBuffer(capacity: Int(layout.chunkSize))
+        for header in headers {
+            try failure.rethrow()
+            var hasher = DigestHasher()
+            for extent in header.extents {
+                let length = Int(extent.length)
+                let part = unsafe UnsafeMutableRawBufferPointer(rebasing: buffer.bytes[0..<length])
+                try unsafe sink.read(part, disk: header.disk, offset: extent.offset)
+                buffer.withBytes(length) { hasher.update($0) }
+            }
+            guard hasher.finish() == header.digest else {
+                throw ImagingError(
+                    "\(sink.name(ofDisk: header.disk)) does not read back as written in the bytes from "
+                        + "\(header.extents[0].offset)")
+            }
+            progress.add(content: header.rawLength)
+        }
+    }
+
     private func finish(_ header: FrameHeader) {
+        if header.kind == .chunk { written.withLock { $0.append(header) } }
         done.withLock { $0.insert(header.number) }
         progress.add(content: header.rawLength)
     }
