@@ -10,8 +10,8 @@ package final class DiskReader: BlockDevice, Sendable {
     package let sectorSize: UInt32
     /// Whether reads go past the page cache; then buffers, offsets and counts are multiples of the sector size.
     package let isDirect: Bool
-    /// The open descriptor's number, for libblkid; it stays owned by the reader.
-    package var number: Int32 { descriptor.number }
+    /// The open descriptor's number, for libblkid if not `isDirect`; it stays owned by the reader.
+    var number: Int32 { descriptor.number }
     private let descriptor: Descriptor
     private let guardian: Mutex<ReadOnlyGuard?>
 
