@@ -1,12 +1,16 @@
 // What Swift cannot call by itself: variadic system calls, function-like macros and constants made of casts.
+//
+// _GNU_SOURCE is not defined here: it changes structures (fd_set), and a test that imports Glibc as well would see
+// two definitions of one type. What needs it is declared here and lives in a C file.
 #pragma once
-#define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/blkpg.h>
 #include <linux/falloc.h>
 #include <linux/fs.h>
 #include <linux/loop.h>
+#include <linux/memfd.h>
+#include <linux/sched.h>
 #include <linux/sockios.h>
 #include <netinet/in.h>
 #include <netinet/ip.h>
