@@ -3,20 +3,20 @@
 // Mounting is dangerous in one way the overlay cannot hold: a file system that names *other* devices has the kernel
 // write to those. And a few can be mounted although their own record of free space is not to be trusted.
 internal import Blocks
-internal import Linux
+package import Linux
 internal import SystemPackage
 
 /// What the fields say before anything is mounted.
-enum MountAdvice: Equatable {
+package enum MountAdvice: Equatable {
     case mount
     case whole(String)
 }
 
 /// Reads `count` bytes at an offset of a partition; fewer where it ends.
-typealias FieldReader = (_ offset: UInt64, _ count: Int) throws(SystemError) -> [UInt8]
+package typealias FieldReader = (_ offset: UInt64, _ count: Int) throws(SystemError) -> [UInt8]
 
 /// Whether a file system of libblkid's type `fileSystem` may be mounted through the overlay.
-func adviceBeforeMount(_ fileSystem: String, _ read: FieldReader) throws(SystemError) -> MountAdvice {
+package func adviceBeforeMount(_ fileSystem: String, _ read: FieldReader) throws(SystemError) -> MountAdvice {
     switch fileSystem {
     case "ext2", "ext3", "ext4", "ext4dev":
         return try ExtFlags(read)?.advice ?? .whole("its superblock is missing")

@@ -1,12 +1,12 @@
 // The changing disk behind the FUSE file: reads come from the source, writes and holes are kept here.
-internal import Blocks
-internal import Linux
+package import Blocks
+package import Linux
 internal import SystemPackage
 
 /// A partition that may be changed without changing it; any thread may call it.
-final class OverlayDisk: @unchecked Sendable {
+package final class OverlayDisk: @unchecked Sendable {
     /// Where a partition is in its life; only holes of `trimming` are free space.
-    enum Phase: Equatable {
+    package enum Phase: Equatable {
         case before, trimming, after
     }
 
@@ -27,7 +27,7 @@ final class OverlayDisk: @unchecked Sendable {
     private var full = false
 
     /// Serves `extent` of `source`; changes go to slots of `pool` from `firstSlot` upwards.
-    init(source: consuming Descriptor, extent: Extent, pool: SharedMemory, firstSlot: UInt32) {
+    package init(source: consuming Descriptor, extent: Extent, pool: SharedMemory, firstSlot: UInt32) {
         self.source = source
         self.extent = extent
         self.pool = pool
@@ -39,16 +39,16 @@ final class OverlayDisk: @unchecked Sendable {
     }
 
     /// Bytes of the partition.
-    var size: UInt64 { extent.length }
+    package var size: UInt64 { extent.length }
 
     /// Whether a write found no slot.
-    var isPoolFull: Bool { lock.locked { full } }
+    package var isPoolFull: Bool { lock.locked { full } }
 
     /// Holes count as free space from now on, or no longer.
-    func enter(_ phase: Phase) { lock.locked { self.phase = phase } }
+    package func enter(_ phase: Phase) { lock.locked { self.phase = phase } }
 
     /// Fills `buffer` from `offset`; the range must lie inside the partition.
-    func read(into buffer: UnsafeMutableRawBufferPointer, at offset: UInt64) throws(SystemError) {
+    package func read(into buffer: UnsafeMutableRawBufferPointer, at offset: UInt64) throws(SystemError) {
         try unsafe source.readFully(buffer, at: extent.offset + offset)
         lock.locked {
             forEachBlock(offset..<offset + UInt64(buffer.count)) { block, part in
@@ -76,7 +76,7 @@ final class OverlayDisk: @unchecked Sendable {
     /// Keeps `bytes` written at `offset`: those blocks are used again.
     ///
     /// Throws ENOSPC when the pool is full.
-    func write(_ bytes: UnsafeRawBufferPointer, at offset: UInt64) throws(SystemError) {
+    package func write(_ bytes: UnsafeRawBufferPointer, at offset: UInt64) throws(SystemError) {
         try lock.locked { () throws(SystemError) in
             try forEachBlock(offset..<offset + UInt64(bytes.count)) { (block, part) throws(SystemError) in
                 let start = Int(block * overlayBlockSize + part.lowerBound - offset)
@@ -97,7 +97,7 @@ final class OverlayDisk: @unchecked Sendable {
     /// Makes a hole, which reads as zeros; it is free space when `mayBeFree` and the trim is running.
     ///
     /// `offset` and `length` are multiples of 512 or end with the partition.
-    func punch(offset: UInt64, length: UInt64, mayBeFree: Bool) {
+    package func punch(offset: UInt64, length: UInt64, mayBeFree: Bool) {
         guard offset < size else { return }
         let end = offset + min(length, size - offset)
         lock.locked {
@@ -117,7 +117,7 @@ final class OverlayDisk: @unchecked Sendable {
     }
 
     /// What the overlay knows at the end: free blocks, changes, and the first slot nobody uses.
-    func result() -> (free: ExtentSet, changes: Changes, nextSlot: UInt32) {
+    package func result() -> (free: ExtentSet, changes: Changes, nextSlot: UInt32) {
         lock.locked {
             func extents(_ bitmap: BlockBitmap) -> ExtentSet {
                 ExtentSet(

@@ -106,24 +106,24 @@ package final class PartitionContent: Sendable {
 let sectorUnit: UInt64 = 512
 
 /// One block that is not what the source has: it lies in a slot of the pool, or some of its sectors are zero.
-struct Patch: Equatable, Sendable {
+package struct Patch: Equatable, Sendable {
     /// Number of the 4 KiB block in the partition.
-    let block: UInt64
+    package let block: UInt64
     /// Slot of the pool, or nil.
-    let slot: UInt32?
+    package let slot: UInt32?
     /// Bit i: sector i of the block is zero; only without a slot.
-    let zeroMask: UInt8
+    package let zeroMask: UInt8
 
     /// Offsets in the block of the sectors that are zero.
     var zeroSectors: [UInt64] { (0..<8).filter { zeroMask >> $0 & 1 != 0 }.map { UInt64($0) * sectorUnit } }
 }
 
 /// Everything that differs from the source and is used.
-struct Changes: Equatable, Sendable {
+package struct Changes: Equatable, Sendable {
     /// Ascending blocks.
-    var patches: [Patch] = []
+    package var patches: [Patch] = []
     /// Whole blocks that are zero.
-    var zeroed = ExtentSet()
+    package var zeroed = ExtentSet()
 
     /// Index of the first patch whose block is not below `block`.
     func firstPatch(at block: UInt64) -> Int {

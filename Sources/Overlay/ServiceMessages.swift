@@ -238,6 +238,7 @@ extension ByteWriter {
         varint(statistics.blocks)
         varint(statistics.freeBlocks)
         u8(statistics.readOnly ? 1 : 0)
+        varint(statistics.reserved)
     }
 }
 
@@ -269,6 +270,7 @@ extension RawSpan {
     fileprivate func statistics(at offset: inout Int) throws(DecodeError) -> SpaceStatistics {
         SpaceStatistics(
             blockSize: try varint(at: &offset), blocks: try varint(at: &offset),
-            freeBlocks: try varint(at: &offset), readOnly: try u8(at: &offset) != 0)
+            freeBlocks: try varint(at: &offset), readOnly: try u8(at: &offset) != 0,
+            reserved: try varint(at: &offset))
     }
 }

@@ -2,6 +2,7 @@
 internal import Linux
 
 /// A directory of its own below /tmp, removed with everything in it after `body`.
+@discardableResult
 package func withTemporaryDirectory<R>(_ body: (_ path: String) throws -> R) throws -> R {
     let path = "/tmp/img-test-" + Random.bytes(8).map { String($0, radix: 16) }.joined(separator: "")
     try run("mkdir", path)
@@ -10,6 +11,7 @@ package func withTemporaryDirectory<R>(_ body: (_ path: String) throws -> R) thr
 }
 
 /// A sparse file of `size` bytes in a directory of its own, removed after `body`.
+@discardableResult
 package func withSparseFile<R>(_ size: UInt64, _ body: (_ path: String) throws -> R) throws -> R {
     try withTemporaryDirectory { directory in
         let path = "\(directory)/disk"
@@ -21,6 +23,7 @@ package func withSparseFile<R>(_ size: UInt64, _ body: (_ path: String) throws -
 /// A loop device over a new sparse file; both are gone after `body`.
 ///
 /// This build machine's kernel knows no partition tables: use `LoopDisk.addPartitions` once there is a table.
+@discardableResult
 package func withLoopDevice<R>(
     _ size: UInt64, sectorSize: Int = 512, readOnly: Bool = false, _ body: (LoopDisk) throws -> R
 ) throws -> R {
@@ -30,6 +33,7 @@ package func withLoopDevice<R>(
 }
 
 /// A loop device over an existing file, detached after `body`.
+@discardableResult
 package func withLoopDevice<R>(
     _ file: String, sectorSize: Int = 512, readOnly: Bool = false, _ body: (LoopDisk) throws -> R
 ) throws -> R {

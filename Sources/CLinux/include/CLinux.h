@@ -134,6 +134,7 @@ int clinux_spawn_command(pid_t *child, char *const arguments[], int input, int o
 
 // Processes, mounts and shared memory (overlay).
 #include <linux/btrfs.h>
+#include <linux/btrfs_tree.h>
 #include <linux/magic.h>
 
 // Starts `path` (looked up in PATH) with descriptors 0 … count - 1 copied from `descriptors` (a negative one becomes
@@ -145,3 +146,9 @@ int clinux_wait_status(int status, int *exit_status, int *signal_number);
 static const unsigned long clinux_BTRFS_IOC_FORGET_DEV = BTRFS_IOC_FORGET_DEV;
 static const unsigned long clinux_LOOP_GET_STATUS64 = LOOP_GET_STATUS64;
 static const int clinux_PR_SET_IO_FLUSHER = PR_SET_IO_FLUSHER;
+// xfs_fs.h is not among the kernel's user headers: the reserve XFS keeps for itself, in file-system blocks.
+struct clinux_xfs_fsop_resblks { uint64_t resblks; uint64_t resblks_avail; };
+static const unsigned long clinux_XFS_IOC_GET_RESBLKS = _IOR('X', 115, struct clinux_xfs_fsop_resblks);
+
+// The argument ends in a flexible array, so Swift cannot lay it out: bytes of btrfs's global reserve, or -1 and errno.
+int64_t clinux_btrfs_global_reserve(int fd);

@@ -12,17 +12,24 @@ enum PartitionNodes {
     /// A kernel that was built without the table's kind finds none: what is missing is then told to it one by one.
     static func refresh(_ descriptor: borrowing Descriptor, disk: LocalDisk) throws {
         try reread(descriptor)
+        // libblkid reads into memory of its own, which a descriptor past the page cache would refuse.
+        let cached = try Descriptor(opening: disk.path, .readOnly)
         let probe = try Probe(
-            descriptor.number, name: disk.path, range: Extent(offset: 0, length: disk.size),
+            cached.number, name: disk.path, range: Extent(offset: 0, length: disk.size),
             sectorSize: disk.sectorSize)
         let known = Set(knownNumbers(of: disk.name))
         for partition in probe.table().partitions where !known.contains(partition.number) {
             guard let number = Int32(exactly: partition.number) else { continue }
-            // The kernel, too, shows of an extended partition only the room for a boot loader.
-            let length =
-                partition.role == .extended ? min(partition.extent.length, 1024) : partition.extent.length
             guard partition.extent.end <= disk.size else { continue }
-            try descriptor.addPartition(number, offset: partition.extent.offset, length: length)
+            // The kernel, too, shows of an extended partition only the room for a boot loader.
+            let room = min(partition.extent.length, max(1024, UInt64(disk.sectorSize)))
+            let length = partition.role == .extended ? room : partition.extent.length
+            do throws(SystemError) {
+                try descriptor.addPartition(number, offset: partition.extent.offset, length: length)
+            } catch {
+                // EBUSY: it overlaps another one, which the kernel does not accept from any table.
+                guard error.errno == .resourceBusy else { throw error }
+            }
         }
     }
 

@@ -252,7 +252,7 @@ private struct DiskLayout {
             try Probe(reader.number, name: path, range: range, sectorSize: sectorSize)
         }
         // A disk that cannot be read at all must not look like an empty one.
-        _ = try reader.bytes(Int(sectorSize), at: 0)
+        let first = try reader.bytes(Int(sectorSize), at: 0)
         let whole = Extent(offset: 0, length: size)
         let probed = try probe(whole).table()
         content = try probe(whole).content()
@@ -265,7 +265,11 @@ private struct DiskLayout {
         case .backupDamaged(let reason): notice = "the GPT's backup is missing or damaged (\(reason))"
         case .unusable(let reason): problem = reason
         }
-        if table == .other("PMBR") { problem = "there is a protective MBR without a usable GPT" }
+        if table == .none, content == nil, let record = try? MasterBootRecord(first),
+            record.entries.contains(where: \.isProtective)
+        {
+            problem = "there is a protective MBR without a usable GPT"
+        }
         for partition in probed.partitions {
             guard partition.extent.end <= size else {
                 let end = partition.extent.end

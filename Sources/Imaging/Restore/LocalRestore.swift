@@ -3,13 +3,15 @@ internal import Blocks
 internal import Disk
 internal import ImageFormat
 internal import Linux
+internal import Synchronization
 
 /// A restore of an image file to this machine's disks.
-package struct LocalRestore: Sendable {
+package final class LocalRestore: Sendable {
     private let path: String
     private let image: ImageFileReader
     private let plan: RestorePlan
     private let verify: Bool
+    private let pipeline = Mutex<RestorePipeline?>(nil)
 
     /// Opens the image and makes the plan; touches nothing.
     ///
@@ -38,6 +40,9 @@ package struct LocalRestore: Sendable {
         return lines
     }
 
+    /// Ends the restore; `run` throws `reason`, and the disks are left without tables.
+    package func cancel(_ reason: String) { pipeline.withLock { $0?.cancel(reason) } }
+
     /// Bytes of content in the image.
     package var contentBytes: UInt64 { image.closing.contentBytes }
 
@@ -48,6 +53,7 @@ package struct LocalRestore: Sendable {
         let sink = DiskSink(plan, layout: image.layout, report: report)
         let pipeline = RestorePipeline(
             layout: image.layout, wanted: image.existing, source: source, sink: sink, progress: progress)
+        self.pipeline.withLock { $0 = pipeline }
         try pipeline.run(verify: verify)
     }
 }
