@@ -6,8 +6,15 @@ import SessionTransport
 import Synchronization
 import TestSupport
 
+/// An image whose every frame the test knows.
+protocol KnownImage: Sendable {
+    var id: GUID { get }
+    var existing: ChunkSet { get }
+    func expected(_ chunk: UInt32) -> [UInt8]
+}
+
 /// An image of made-up frames: each chunk's bytes follow from its number.
-final class MadeUpImage: FrameProvider {
+final class MadeUpImage: FrameProvider, KnownImage {
     let id: GUID
     let existing: ChunkSet
     let payloadBytes: Int
@@ -30,8 +37,10 @@ final class MadeUpImage: FrameProvider {
         guard chunk != broken else {
             throw TransportError("chunk \(chunk) of the made-up image is unreadable")
         }
-        return MadeUpImage.frame(chunk, payloadBytes: payloadBytes)
+        return expected(chunk)
     }
+
+    func expected(_ chunk: UInt32) -> [UInt8] { MadeUpImage.frame(chunk, payloadBytes: payloadBytes) }
 
     static func frame(_ chunk: UInt32, payloadBytes: Int) -> [UInt8] {
         // Lengths differ, so that the last symbols and stripes do.
@@ -69,13 +78,13 @@ struct Visit: Sendable {
 final class Visitor: Sendable {
     let seen = Mutex(Visit())
     private let settings: ParticipantSettings
-    private let image: MadeUpImage
+    private let image: any KnownImage
     private let runner = Mutex<ParticipantRunner?>(nil)
     /// Called with the number of frames so far, from the threads that decode.
     private let onFrame: @Sendable (Int) -> Void
 
     init(
-        _ settings: ParticipantSettings, _ image: MadeUpImage,
+        _ settings: ParticipantSettings, _ image: any KnownImage,
         onFrame: @escaping @Sendable (Int) -> Void = { _ in }
     ) {
         self.settings = settings
@@ -86,7 +95,7 @@ final class Visitor: Sendable {
     func cancel(_ reason: String) { runner.withLock { $0 }?.cancel(reason: reason) }
 
     /// Stops without a word, as a machine does that is switched off.
-    func vanish() { runner.withLock { $0 = nil } }
+    func vanish() { runner.withLock { $0 }?.abandon() }
 
     /// Takes part from beginning to end, inside the calling thread's network namespace.
     func run() -> Visit {
@@ -123,7 +132,7 @@ final class Visitor: Sendable {
 
     private func decode(_ runner: ParticipantRunner) throws {
         while let frame = try runner.nextFrame() {
-            let expected = MadeUpImage.frame(frame.chunk, payloadBytes: image.payloadBytes)
+            let expected = image.expected(frame.chunk)
             let isRight = frame.withBytes { $0.array == expected }
             runner.release(frame)
             let count = seen.withLock { visit in
@@ -162,13 +171,12 @@ final class Hosting: Sendable {
 
     /// Starts to host `image` as session "test" for `participants`.
     init(
-        _ image: MadeUpImage, on lan: NamespaceLAN, participants: Int, key: PrivateKey? = nil,
+        _ image: MadeUpImage, on lan: NamespaceLAN, participants: Int, machine: String? = nil,
         change: @escaping @Sendable (inout HostSettings) -> Void = { _ in }
     ) throws {
         let collected = events
-        let made = lan.thread(on: lan.host) {
-            let seed = PrivateKey(seed: Random.bytes(32))
-            guard let hostKey = key ?? seed else { throw TransportError("no key") }
+        let made = lan.thread(on: machine ?? lan.host) {
+            guard let hostKey = PrivateKey(seed: Random.bytes(32)) else { throw TransportError("no key") }
             var settings = HostSettings(
                 name: "test", image: image.id, manifest: Array("{}".utf8), existing: image.existing,
                 maximumFrameBytes: image.payloadBytes + 64, hostKey: hostKey,
