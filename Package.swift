@@ -94,7 +94,10 @@ let package = Package(
         tests("OverlayTests", ["Overlay", "Linux", "Blocks", "TestSupport", "img", system]),
         tests(
             "SessionTransportTests",
-            ["SessionTransport", "SessionProtocol", "Linux", "Blocks", "TestSupport", "img", "imgserv"]),
+            [
+                "SessionTransport", "SessionProtocol", "Server", "ImageFormat", "Linux", "Blocks", "TestSupport", "img",
+                "imgserv",
+            ]),
         tests(
             "ImagingTests",
             ["Imaging", "Disk", "Overlay", "ImageFormat", "Linux", "Blocks", "TestSupport", "img", system]),

@@ -55,7 +55,7 @@ package enum PrivateFile {
     private static func openIfPresent(_ path: String) throws(SystemError) -> Descriptor? {
         do throws(SystemError) {
             return try Descriptor(opening: path, [.readOnly, .noFollow])
-        } catch where error.errno == .noSuchFileOrDirectory {
+        } catch  where error.errno == .noSuchFileOrDirectory {
             return nil
         }
     }

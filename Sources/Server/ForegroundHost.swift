@@ -122,6 +122,7 @@ package final class ForegroundHost: Sendable {
 /// Knows the participants of a runner by name, once there is a runner.
 private final class Roll: Sendable {
     private let runner = Mutex<HostRunner?>(nil)
+    private let joined = Mutex<Set<Int>>([])
 
     func attend(_ runner: HostRunner) { self.runner.withLock { $0 = runner } }
 
@@ -136,8 +137,13 @@ private final class Roll: Sendable {
         }
         switch event {
         case .joined(let index):
-            let count = snapshot.map { " - registered \($0.session.joined)/\($0.session.needed)" } ?? ""
-            return "\(who(index)) joined\(count)"
+            // Several may have joined since the snapshot was taken: those that were told of are counted.
+            let count = joined.withLock {
+                $0.insert(index)
+                return $0.count
+            }
+            let missing = max((snapshot?.session.needed ?? 0) - count, 0)
+            return "\(who(index)) joined; registered/still needed \(count)/\(missing)"
         case .refused(let endpoint, let reason): return "\(endpoint.address) was refused: \(reason)"
         case .started: return "the session has started"
         case .silent(let index): return "\(who(index)) is silent; it may come back"

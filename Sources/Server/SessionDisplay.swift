@@ -80,7 +80,8 @@ package final class SessionDisplay: Sendable {
 
     /// The line about the whole session.
     static func headline(_ name: String, _ session: SessionSnapshot, now: UInt64) -> String {
-        let registered = "registered \(session.joined)/\(session.needed)"
+        let registered =
+            "registered/still needed \(session.joined)/\(max(session.needed - session.joined, 0))"
         switch session.state {
         case .registering:
             guard let time = session.startsAt else { return "\(name): waiting, \(registered)" }
@@ -88,8 +89,9 @@ package final class SessionDisplay: Sendable {
             return "\(name): waiting, \(registered), starts in \(seconds) s"
         case .running:
             let rate = (Double(session.rate) * 8 / 1e6).withThreeDigits
-            return "\(name): \(registered), sweep \(session.sweeps), chunk \(session.cursor), \(rate) Mbit/s"
-        case .ended: return "\(name): ended, \(registered)"
+            return
+                "\(name): \(session.joined) registered, sweep \(session.sweeps), chunk \(session.cursor), \(rate) Mbit/s"
+        case .ended: return "\(name): ended"
         }
     }
 

@@ -31,7 +31,10 @@ package final class ParticipantRunner: Sendable {
         _ = Thread("session") { loop.take()?.run() }
     }
 
-    deinit { shared.order(.abandon) }
+    deinit { abandon() }
+
+    /// Ends at once without a word to the host, as a process does that is killed.
+    package func abandon() { shared.order(.abandon) }
 
     /// Waits until a host has let this participant in.
     ///
@@ -49,9 +52,8 @@ package final class ParticipantRunner: Sendable {
     package func nextFrame() throws -> SessionFrame? {
         while let frame = shared.frames.take() {
             do throws(DecodeError) {
-                guard let seals = shared.seals else { break }
                 let count = try frame.buffer.withBytes { (span) throws(DecodeError) in
-                    try seals.check(span, chunk: frame.chunk)
+                    try frame.seals.check(span, chunk: frame.chunk)
                 }
                 return SessionFrame(chunk: frame.chunk, byteCount: count, buffer: frame.buffer)
             } catch {

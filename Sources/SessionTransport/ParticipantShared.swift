@@ -72,8 +72,6 @@ final class ParticipantShared: Sendable {
         if case .failed = end { while frames.takeIfAvailable() != nil {} }
     }
 
-    var seals: SealVerifier? { standing.withLock { $0.accepted?.seals } }
-
     var failure: TransportError? {
         guard case .failed(let reason) = standing.withLock({ $0.end }) else { return nil }
         return TransportError(reason)

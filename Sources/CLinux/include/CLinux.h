@@ -1,5 +1,7 @@
 // What Swift cannot call by itself: variadic system calls, function-like macros and constants made of casts.
-// It does not define _GNU_SOURCE: its view of glibc must be the one of the toolchain's Glibc module.
+//
+// _GNU_SOURCE is not defined here: it changes structures (fd_set), and a test that imports Glibc as well would see
+// two definitions of one type. What needs it is declared here and lives in a C file.
 #pragma once
 #include <errno.h>
 #include <fcntl.h>
