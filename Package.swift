@@ -80,7 +80,7 @@ let package = Package(
 
         // Programs.
         program("img", ["Imaging", "Linux", "Blocks", arguments]),
-        program("imgserv", ["Server", arguments]),
+        program("imgserv", ["Server", "SessionProtocol", "Linux", arguments]),
 
         // Tests.
         .target(

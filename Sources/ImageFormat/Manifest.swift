@@ -81,7 +81,7 @@ package struct Manifest: Codable, Equatable, Sendable {
             case excluded
         }
 
-        /// Counts partitions 1, 2, … across all disks.
+        /// Counts partitions 1, 2, … across all disks; 0 for a disk without a table.
         package var slot: Int
         /// Index of the disk, from 0.
         package var disk: Int
@@ -212,10 +212,11 @@ extension Manifest {
         }
         var lastSlot = 0
         for partition in partitions {
-            guard partition.slot > lastSlot else {
+            // Slot 0 is a whole disk without a table.
+            guard partition.slot > lastSlot || partition.slot == 0 else {
                 throw .invalid("slot \(partition.slot) of the manifest follows slot \(lastSlot)")
             }
-            lastSlot = partition.slot
+            lastSlot = max(lastSlot, partition.slot)
             guard disks.indices.contains(partition.disk) else {
                 throw .invalid("slot \(partition.slot) lies on a disk that is not in the image")
             }

@@ -41,7 +41,7 @@ package struct LoopDevice: ~Copyable {
                 clinux_ioctl_value(control.number, clinux_LOOP_CTL_GET_FREE, 0)
             }
             let device = try Descriptor(
-                opening: "/dev/loop\(free)", options.readOnly ? .readOnly : [.readWrite, .exclusive])
+                opening: "/dev/loop\(free)", options.readOnly ? .readOnly : .readWrite)
             var configuration = loop_config()
             configuration.fd = UInt32(file.number)
             configuration.block_size = options.sectorSize

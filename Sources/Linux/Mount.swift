@@ -69,13 +69,27 @@ package enum Mount {
     }
 
     /// What a file system says about its space (C function `fstatfs`).
+    ///
+    /// XFS and btrfs are also asked for their reserves (ioctls XFS_IOC_GET_RESBLKS and BTRFS_IOC_SPACE_INFO).
     package static func statistics(_ root: borrowing Descriptor) throws(SystemError) -> SpaceStatistics {
         var raw = statfs()
         _ = try systemCall("ask \(root.name) for its free space") { unsafe fstatfs(root.number, &raw) }
         return SpaceStatistics(
             blockSize: UInt64(max(0, raw.f_bsize)), blocks: UInt64(raw.f_blocks),
             freeBlocks: UInt64(raw.f_bfree),
-            readOnly: raw.f_flags & 1 != 0)
+            readOnly: raw.f_flags & 1 != 0,
+            reserved: reserve(root, kind: UInt64(raw.f_type), block: UInt64(raw.f_bsize)))
+    }
+
+    private static func reserve(_ root: borrowing Descriptor, kind: UInt64, block: UInt64) -> UInt64 {
+        switch kind {
+        case UInt64(BTRFS_SUPER_MAGIC): return UInt64(max(0, clinux_btrfs_global_reserve(root.number)))
+        case UInt64(XFS_SUPER_MAGIC):
+            var answer = clinux_xfs_fsop_resblks()
+            guard unsafe clinux_ioctl(root.number, clinux_XFS_IOC_GET_RESBLKS, &answer) == 0 else { return 0 }
+            return answer.resblks_avail.multipliedReportingOverflow(by: block).partialValue
+        default: return 0
+        }
     }
 
     /// Has the file system that `root` belongs to discard everything it calls free (ioctl FITRIM).
@@ -105,12 +119,16 @@ package struct SpaceStatistics: Equatable, Sendable {
     package var blocks: UInt64
     package var freeBlocks: UInt64
     package var readOnly: Bool
+    /// Bytes that are free but held back from `freeBlocks` for the file system's own needs, as far as it tells.
+    package var reserved: UInt64
 
-    package init(blockSize: UInt64, blocks: UInt64, freeBlocks: UInt64, readOnly: Bool) {
+    package init(blockSize: UInt64, blocks: UInt64, freeBlocks: UInt64, readOnly: Bool, reserved: UInt64 = 0)
+    {
         self.blockSize = blockSize
         self.blocks = blocks
         self.freeBlocks = freeBlocks
         self.readOnly = readOnly
+        self.reserved = reserved
     }
 }
 

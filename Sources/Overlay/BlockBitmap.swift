@@ -1,7 +1,7 @@
 // A set of block numbers that stays small whether it is empty, full or anything between.
 
 /// A set of blocks below a fixed count: pages of 32,768 bits, of which only mixed ones take memory.
-struct BlockBitmap {
+package struct BlockBitmap {
     private enum Page {
         case none
         case all
@@ -12,12 +12,12 @@ struct BlockBitmap {
     private let count: UInt64
 
     /// An empty set for blocks `0 ..< count`.
-    init(count: UInt64) {
+    package init(count: UInt64) {
         self.count = count
         pages = Array(repeating: .none, count: Int((count + bitsPerPage - 1) / bitsPerPage))
     }
 
-    func contains(_ block: UInt64) -> Bool {
+    package func contains(_ block: UInt64) -> Bool {
         switch pages[Int(block / bitsPerPage)] {
         case .none: return false
         case .all: return true
@@ -27,11 +27,11 @@ struct BlockBitmap {
         }
     }
 
-    mutating func insert(_ blocks: Range<UInt64>) { set(blocks, true) }
-    mutating func remove(_ blocks: Range<UInt64>) { set(blocks, false) }
+    package mutating func insert(_ blocks: Range<UInt64>) { set(blocks, true) }
+    package mutating func remove(_ blocks: Range<UInt64>) { set(blocks, false) }
 
     /// The set as ascending ranges that do not touch.
-    var ranges: [Range<UInt64>] {
+    package var ranges: [Range<UInt64>] {
         var result: [Range<UInt64>] = []
         func add(_ range: Range<UInt64>) {
             if let last = result.last, last.upperBound == range.lowerBound {

@@ -3,20 +3,20 @@
 // Mounting is dangerous in one way the overlay cannot hold: a file system that names *other* devices has the kernel
 // write to those. And a few can be mounted although their own record of free space is not to be trusted.
 internal import Blocks
-internal import Linux
+package import Linux
 internal import SystemPackage
 
 /// What the fields say before anything is mounted.
-enum MountAdvice: Equatable {
+package enum MountAdvice: Equatable {
     case mount
     case whole(String)
 }
 
 /// Reads `count` bytes at an offset of a partition; fewer where it ends.
-typealias FieldReader = (_ offset: UInt64, _ count: Int) throws(SystemError) -> [UInt8]
+package typealias FieldReader = (_ offset: UInt64, _ count: Int) throws(SystemError) -> [UInt8]
 
 /// Whether a file system of libblkid's type `fileSystem` may be mounted through the overlay.
-func adviceBeforeMount(_ fileSystem: String, _ read: FieldReader) throws(SystemError) -> MountAdvice {
+package func adviceBeforeMount(_ fileSystem: String, _ read: FieldReader) throws(SystemError) -> MountAdvice {
     switch fileSystem {
     case "ext2", "ext3", "ext4", "ext4dev":
         return try ExtFlags(read)?.advice ?? .whole("its superblock is missing")
@@ -53,7 +53,10 @@ func suspendSignature(_ read: FieldReader) throws(SystemError) -> String? {
     for page in [UInt64(4096), 8192, 16_384, 32_768, 65_536] {
         let text = try read(page - 10, 10).prefix { $0 >= 0x20 && $0 < 0x7f }
         let signature = String(decoding: text, as: UTF8.self)
-        if ["S1SUSPEND", "S2SUSPEND", "ULSUSPEND", "LINHIB0001"].contains(signature) { return signature }
+        // What mkswap wrote after a shorter signature may still stand behind it.
+        for known in ["S1SUSPEND", "S2SUSPEND", "ULSUSPEND", "LINHIB0001"] where signature.hasPrefix(known) {
+            return known
+        }
     }
     return nil
 }

@@ -1,5 +1,5 @@
 // The question the capture asks: which bytes of a partition are used?
-internal import Blocks
+package import Blocks
 package import Linux
 internal import SystemPackage
 
@@ -98,6 +98,10 @@ private func map(
         let claim = FreeSpaceClaim(
             fileSystem: fileSystem, recorded: free.byteCount, partitionSize: length, statistics: statistics)
         if let objection = claim.objection { return .whole(reason: objection) }
+        let (claimedSize, overflow) = statistics.blocks.multipliedReportingOverflow(by: statistics.blockSize)
+        if overflow || claimedSize > length {
+            return .whole(reason: "its file system is larger than the partition")
+        }
         let content = PartitionContent(
             source: source, used: usedExtents(of: length, free: free), changes: changes, pool: pool)
         func readPatched(_ offset: UInt64, _ count: Int) throws(SystemError) -> [UInt8] {
@@ -112,7 +116,7 @@ private func map(
 }
 
 /// The complement of what is free: free ranges rounded inward, the partition's first and last MiB always used.
-func usedExtents(of length: UInt64, free: ExtentSet) -> ExtentSet {
+package func usedExtents(of length: UInt64, free: ExtentSet) -> ExtentSet {
     let all = ExtentSet([Extent(offset: 0, length: length)])
     guard length > 2 * edge else { return all }
     let middle = Extent(edge..<length - edge)
@@ -149,7 +153,9 @@ private func checked(
     let blocks = (length + overlayBlockSize - 1) / overlayBlockSize
     let ends = [free.extents.last?.end ?? 0, changes.zeroed.extents.last?.end ?? 0]
     guard ends.allSatisfy({ $0 <= length }), changes.patches.allSatisfy({ $0.block < blocks }),
-        changes.patches.allSatisfy({ Int($0.slot ?? 0) < pool.slotCount })
+        changes.patches.allSatisfy({ patch in
+            if case .slot(let slot) = patch.content { slot < pool.slotCount } else { true }
+        })
     else { throw .invalid("its report exceeds the partition") }
     return report
 }

@@ -79,10 +79,11 @@ final class Mounter {
     /// The mount must be that of the overlay's loop device: btrfs, for one, picks a device by the file system's id.
     private func checkMount(_ loop: borrowing LoopDevice, at root: String) throws {
         let path = loop.path
-        guard let entry = try Mount.entries().last(where: { $0.mountPoint == root }), entry.source == path
-        else {
-            throw MountFailure("the kernel mounted another device in its place")
-        }
+        let number = try Descriptor(opening: path, .readOnly).blockDeviceNumber()
+        guard let entry = try Mount.entries().last(where: { $0.mountPoint == root }), entry.source == path,
+            // btrfs shows a number of its own there.
+            entry.fileSystem == "btrfs" || entry.device == number
+        else { throw MountFailure("the kernel mounted another device in its place") }
     }
 
     private func trim(_ root: String) throws -> SpaceStatistics {

@@ -24,14 +24,15 @@ package struct FreeSpaceClaim: Sendable {
     package var limit: UInt64 {
         let size = bytes(statistics.blocks)
         let free = bytes(statistics.freeBlocks)
+        let reserved = statistics.reserved
         switch fileSystem {
         case "btrfs":
-            // Its free figure leaves out what no chunk covers yet; what is in use is the sharper figure.
+            // What is in use is a sharper figure than what is free; the global reserve counts as in use.
             let inUse = size > free ? size - free : 0
-            return (partitionSize > inUse ? partitionSize - inUse : 0) + slack
+            return saturating(partitionSize > inUse ? partitionSize - inUse : 0, saturating(reserved, slack))
         case "xfs":
-            // XFS keeps a share of its free space back from the figure it reports.
-            return saturating(free, slack + size / 100 * 3)
+            // Each allocation group also keeps a share back that XFS does not tell.
+            return saturating(free, saturating(reserved, slack + size / 100 * 3))
         default:
             return saturating(free, slack)
         }

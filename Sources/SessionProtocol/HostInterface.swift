@@ -20,9 +20,9 @@ package struct HostConfiguration: Sendable {
     package var maximumFrameBytes: Int
     package var hostKey: PrivateKey
     package var sessionKey: PrivateKey
-    /// The session starts when that many have joined …
+    /// The session starts when that many have joined.
     package var participants: Int = 1
-    /// … or when nobody has joined for that long (nanoseconds) and at least one is there; nil waits for ever.
+    /// It also starts when nobody has joined for that long (nanoseconds) and one is there; nil waits for ever.
     package var registrationTimeout: UInt64?
     /// The addresses participants reach this host at and data comes from, 1 to 8.
     package var addresses: [Address]

@@ -82,6 +82,8 @@ package struct ReceivedFrame: Sendable {
     /// The frame, then its seal, `length` bytes in all; give it back with `bufferReleased`.
     package let buffer: ReassemblyBuffer
     package let length: Int
+    /// Checks its seal; a host that comes back has other seals, so each frame has its own.
+    package let seals: SealVerifier
 }
 
 /// What the driver does for a participant.

@@ -1,12 +1,14 @@
 // What Swift cannot call by itself: variadic system calls, function-like macros and constants made of casts.
+// It does not define _GNU_SOURCE: its view of glibc must be the one of the toolchain's Glibc module.
 #pragma once
-#define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/blkpg.h>
 #include <linux/falloc.h>
 #include <linux/fs.h>
 #include <linux/loop.h>
+#include <linux/memfd.h>
+#include <linux/sched.h>
 #include <linux/sockios.h>
 #include <netinet/in.h>
 #include <netinet/ip.h>
@@ -130,6 +132,7 @@ int clinux_spawn_command(pid_t *child, char *const arguments[], int input, int o
 
 // Processes, mounts and shared memory (overlay).
 #include <linux/btrfs.h>
+#include <linux/btrfs_tree.h>
 #include <linux/magic.h>
 
 // Starts `path` (looked up in PATH) with descriptors 0 … count - 1 copied from `descriptors` (a negative one becomes
@@ -141,3 +144,9 @@ int clinux_wait_status(int status, int *exit_status, int *signal_number);
 static const unsigned long clinux_BTRFS_IOC_FORGET_DEV = BTRFS_IOC_FORGET_DEV;
 static const unsigned long clinux_LOOP_GET_STATUS64 = LOOP_GET_STATUS64;
 static const int clinux_PR_SET_IO_FLUSHER = PR_SET_IO_FLUSHER;
+// xfs_fs.h is not among the kernel's user headers: the reserve XFS keeps for itself, in file-system blocks.
+struct clinux_xfs_fsop_resblks { uint64_t resblks; uint64_t resblks_avail; };
+static const unsigned long clinux_XFS_IOC_GET_RESBLKS = _IOR('X', 115, struct clinux_xfs_fsop_resblks);
+
+// The argument ends in a flexible array, so Swift cannot lay it out: bytes of btrfs's global reserve, or -1 and errno.
+int64_t clinux_btrfs_global_reserve(int fd);

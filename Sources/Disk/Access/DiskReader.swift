@@ -28,7 +28,7 @@ package final class DiskReader: BlockDevice, Sendable {
         name = path
         self.size = size
         self.sectorSize = sectorSize
-        let isDirect = try direct && acceptsDirect(path, .readOnly, sectorSize: sectorSize)
+        let isDirect = try direct && acceptsDirect(path, sectorSize: sectorSize)
         descriptor = try Descriptor(opening: path, isDirect ? [.readOnly, .direct] : .readOnly)
         self.isDirect = isDirect
         guardian = Mutex(protect ? try ReadOnlyGuard(path) : nil)
@@ -61,11 +61,11 @@ package final class DiskReader: BlockDevice, Sendable {
 /// Whether `path` can be opened and read past the page cache in units of `sectorSize`.
 ///
 /// File systems answer EINVAL to O_DIRECT, or to units smaller than those of the disk below them.
-func acceptsDirect(_ path: String, _ options: Descriptor.Options, sectorSize: UInt32) throws(SystemError)
+func acceptsDirect(_ path: String, sectorSize: UInt32) throws(SystemError)
     -> Bool
 {
     do throws(SystemError) {
-        let descriptor = try Descriptor(opening: path, [options, .direct])
+        let descriptor = try Descriptor(opening: path, [.readOnly, .direct])
         let buffer = AlignedBuffer(capacity: Int(sectorSize) * 2)
         for start in [0, Int(sectorSize)] {
             let part = unsafe UnsafeMutableRawBufferPointer(

@@ -12,8 +12,10 @@ enum PartitionNodes {
     /// A kernel that was built without the table's kind finds none: what is missing is then told to it one by one.
     static func refresh(_ descriptor: borrowing Descriptor, disk: LocalDisk) throws {
         try reread(descriptor)
+        // libblkid reads into memory of its own, which a descriptor past the page cache would refuse.
+        let cached = try Descriptor(opening: disk.path, .readOnly)
         let probe = try Probe(
-            descriptor.number, name: disk.path, range: Extent(offset: 0, length: disk.size),
+            cached.number, name: disk.path, range: Extent(offset: 0, length: disk.size),
             sectorSize: disk.sectorSize)
         let known = Set(knownNumbers(of: disk.name))
         for partition in probe.table().partitions where !known.contains(partition.number) {

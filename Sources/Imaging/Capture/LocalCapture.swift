@@ -3,9 +3,10 @@ internal import Blocks
 internal import Disk
 internal import ImageFormat
 internal import Linux
+internal import Synchronization
 
 /// A capture of this machine's disks into a file.
-package struct LocalCapture: Sendable {
+package final class LocalCapture: Sendable {
     package struct Options: Sendable {
         package var path: String
         /// A word of comp=.
@@ -39,6 +40,7 @@ package struct LocalCapture: Sendable {
     private let options: Options
     private let compression: Compression
     private let plan: CapturePlan
+    private let pipeline = Mutex<CapturePipeline?>(nil)
 
     /// Whether `word` is one that comp= takes.
     package static func isCompression(_ word: String) -> Bool { Compression(word: word) != nil }
@@ -70,6 +72,9 @@ package struct LocalCapture: Sendable {
     /// The plan in lines.
     package var description: [String] { plan.description }
 
+    /// Ends the capture; `run` throws `reason`, and no file is left.
+    package func cancel(_ reason: String) { pipeline.withLock { $0?.cancel(reason) } }
+
     /// Captures; the file has its name only when this returns.
     package func run(_ progress: Progress) throws -> Result {
         let began = MonotonicClock.now()
@@ -78,6 +83,7 @@ package struct LocalCapture: Sendable {
         let writer = try StoredImageWriter(path: options.path, manifest: plan.manifest, existing: plan.existing)
         let pipeline = CapturePipeline(
             layout: plan.layout, compression: compression, source: content, progress: progress)
+        self.pipeline.withLock { $0 = pipeline }
         let outcome = Swift.Result {
             try unsafe pipeline.run(plan.items) { header, prefixAndHeader, payload in
                 try unsafe writer.write(header, prefixAndHeader: prefixAndHeader, payload: payload)

@@ -29,7 +29,7 @@ package final class FileFrameSource: FrameSource {
                         throw ImagingError("\(name) does not hold chunk \(number)")
                     }
                     do {
-                        let frame = SourceFrame(number: number, bytes: try image.frame(entry))
+                        let frame = SourceFrame(number: number, storage: .bytes(try image.frame(entry)))
                         guard queue.put(frame) else { return }
                     } catch let error as DecodeError {
                         throw ImagingError("\(name): \(error)")
@@ -46,11 +46,13 @@ package final class FileFrameSource: FrameSource {
         return nil
     }
 
+    package func release(_ frame: SourceFrame) {}
+
     package func completed(_ number: UInt32) {}
 
     package func rejected(_ number: UInt32, because error: DecodeError) throws {
         throw ImagingError("\(name) is damaged: \(error)")
     }
 
-    package func cancel() { queue.close() }
+    package func cancel(because error: any Error) { queue.close() }
 }

@@ -3,13 +3,15 @@ internal import Blocks
 internal import Disk
 internal import ImageFormat
 internal import Linux
+internal import Synchronization
 
 /// A restore of an image file to this machine's disks.
-package struct LocalRestore: Sendable {
+package final class LocalRestore: Sendable {
     private let path: String
     private let image: ImageFileReader
     private let plan: RestorePlan
     private let verify: Bool
+    private let pipeline = Mutex<RestorePipeline?>(nil)
 
     /// Opens the image and makes the plan; touches nothing.
     ///
@@ -24,6 +26,39 @@ package struct LocalRestore: Sendable {
         image = try ImageFileReader(path: path)
         let disks = try LocalDisks(DiskInventory.Context(imageFile: path), words: words)
         plan = try RestorePlan(manifest: image.manifest, disks: disks.all, named: words == nil ? nil : disks.named)
+        try checkFrames()
+    }
+
+    /// Makes sure that every chunk and every table of the file can be written to its target.
+    ///
+    /// A session cannot know that before it has received everything; a file can, so nothing is lost to a bad one.
+    private func checkFrames() throws {
+        let decoder = FrameDecoder()
+        for assignment in plan.assignments {
+            let target = assignment.target
+            let sector = UInt64(target.sectorSize)
+            for entry in image.entries where entry.header.disk == assignment.imageDisk {
+                let header = entry.header
+                guard header.kind == .chunk else {
+                    let frame = try image.frame(entry)
+                    do {
+                        let (_, content) = try frame.withBytes { span throws(DecodeError) in
+                            try decoder.content(of: span, layout: image.layout)
+                        }
+                        _ = try TableContent(header, content: content).regions(on: target)
+                    } catch let error as DecodeError {
+                        throw ImagingError("\(path): the partition table for \(target.path) is unusable: \(error)")
+                    }
+                    continue
+                }
+                guard header.extents.allSatisfy({ $0.offset % sector == 0 && $0.length % sector == 0 }),
+                    (header.extents.last?.end ?? 0) <= target.size
+                else {
+                    throw ImagingError(
+                        "\(path): chunk \(header.number) does not lie on whole sectors inside \(target.path)")
+                }
+            }
+        }
     }
 
     /// The plan in lines.
@@ -38,6 +73,9 @@ package struct LocalRestore: Sendable {
         return lines
     }
 
+    /// Ends the restore; `run` throws `reason`, and the disks are left without tables.
+    package func cancel(_ reason: String) { pipeline.withLock { $0?.cancel(reason) } }
+
     /// Bytes of content in the image.
     package var contentBytes: UInt64 { image.closing.contentBytes }
 
@@ -48,6 +86,7 @@ package struct LocalRestore: Sendable {
         let sink = DiskSink(plan, layout: image.layout, report: report)
         let pipeline = RestorePipeline(
             layout: image.layout, wanted: image.existing, source: source, sink: sink, progress: progress)
+        self.pipeline.withLock { $0 = pipeline }
         try pipeline.run(verify: verify)
     }
 }

@@ -50,7 +50,7 @@ package final class RestorePipeline: Sendable {
     /// - Throws: The first error; the sink has then been told to abandon.
     package func run(verify: Bool = false) throws {
         failure.whenFailed { [self] in
-            source.cancel()
+            source.cancel(because: failure.error ?? ImagingError("the restore has failed"))
             pool.close()
             for queue in queues { queue.close() }
         }
@@ -83,11 +83,11 @@ package final class RestorePipeline: Sendable {
     private func decode() throws {
         let decoder = FrameDecoder()
         while !failure.hasFailed, let frame = try source.next() {
-            defer { frame.release() }
+            defer { source.release(frame) }
             guard let buffer = pool.take() else { return }
             let header: FrameHeader
             do throws(DecodeError) {
-                header = try frame.bytes.withBytes { span throws(DecodeError) in
+                header = try frame.withBytes { span throws(DecodeError) in
                     var offset = 0
                     let header = try FrameHeader(from: span, at: &offset, layout: layout)
                     guard header.number == frame.number, offset + header.payloadLength == span.byteCount else {
@@ -102,7 +102,7 @@ package final class RestorePipeline: Sendable {
                 try source.rejected(frame.number, because: error)
                 continue
             }
-            progress.add(frame: frame.bytes.count)
+            progress.add(frame: frame.byteCount)
             try prepareOnce()
             if header.kind == .table {
                 let content = buffer.withBytes(header.rawLength) { $0.array }

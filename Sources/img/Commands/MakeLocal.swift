@@ -44,6 +44,7 @@ struct MakeLocal: ParsableCommand {
             report: { Console.print($0) })
         for line in capture.description { Console.print(line) }
         if planOnly { return }
+        try Interruption.cancelling { capture.cancel($0) }
         let result = try display.during { try capture.run(progress) }
         Console.print(
             "\(file): \(result.contentBytes.asBytes) of content in \(result.fileBytes.asBytes), "

@@ -28,6 +28,7 @@ struct RestoreLocal: ParsableCommand {
         let restore = try LocalRestore(path: file, disks: disks?.asDiskList, verify: verify)
         for line in restore.description { Console.print(line) }
         if planOnly { return }
+        try Interruption.cancelling { restore.cancel($0) }
         let began = MonotonicClock.now()
         try display.during { try restore.run(progress) { display.note($0) } }
         let seconds = Double(MonotonicClock.now() - began) / 1e9
