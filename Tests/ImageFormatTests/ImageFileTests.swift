@@ -60,6 +60,7 @@ import Testing
             #expect(image.entries == whole.entries)
             #expect(image.manifest == whole.manifest)
             #expect(image.closing == whole.closing)
+            #expect(image.origin.damage != nil)
             switch image.origin {
             case .scan: #expect(number < 8)
             case .earlierIndex(let length, _): #expect(number >= 8 && length == UInt64(file.count))
@@ -97,7 +98,12 @@ import Testing
         }
         var spoiled = file
         spoiled[file.count - 1] ^= 1
-        #expect(try ImageFileReader(MemoryImage(spoiled)).imageID == before.imageID)
+        let left = try ImageFileReader(MemoryImage(spoiled))
+        #expect(left.imageID == before.imageID)
+        #expect(
+            left.origin.damage
+                == "its footer does not have the hash it states; only its first \(first.count) bytes count, "
+                + "what follows is an unfinished extension")
         // Both footers gone: the frames after the last manifest are all there.
         spoiled[first.count - 1] ^= 1
         let scanned = try ImageFileReader(MemoryImage(spoiled))

@@ -49,7 +49,7 @@ private struct Spoiling: Sendable, CustomTestStringConvertible {
         Spoiling("logical sector 8192") { $0.disks[0].logicalSectorSize = 8192 },
         Spoiling("physical sector") { $0.disks[0].physicalSectorSize = 0 },
         Spoiling("smallest target") { $0.disks[0].smallestTarget = $0.disks[0].size + 1 },
-        Spoiling("slot 0") { $0.partitions[0].slot = 0 },
+        Spoiling("negative slot") { $0.partitions[0].slot = -1 },
         Spoiling("slot twice") { $0.partitions[1].slot = 1 },
         Spoiling("partition's disk") { $0.partitions[0].disk = 2 },
         Spoiling("partition's negative disk") { $0.partitions[0].disk = -1 },
