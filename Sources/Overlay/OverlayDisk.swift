@@ -91,10 +91,8 @@ package final class OverlayDisk: @unchecked Sendable {
         guard offset < size else { return }
         let end = offset + min(length, size - offset)
         try lock.locked { () throws(SystemError) in
-            let whole =
-                (offset + overlayBlockSize - 1)
-                / overlayBlockSize..<max(
-                    end / overlayBlockSize, (offset + overlayBlockSize - 1) / overlayBlockSize)
+            let first = (offset + overlayBlockSize - 1) / overlayBlockSize
+            let whole = first..<max(first, end / overlayBlockSize)
             if whole.isEmpty {
                 try forEachBlock(offset..<end) { (block, part) throws(SystemError) in
                     try zeroPart(part, of: block)
