@@ -15,12 +15,6 @@ package struct MountEntry: Equatable, Sendable {
     package let device: DeviceNumber
 }
 
-/// A block device's number.
-package struct DeviceNumber: Hashable, Sendable {
-    package let major: UInt32
-    package let minor: UInt32
-}
-
 /// Mounts, seen from the calling process's mount namespace.
 package enum Mount {
     /// Flags of mount(2).
@@ -65,13 +59,12 @@ package enum Mount {
             guard let dash = fields.firstIndex(of: "-"), dash >= 6, fields.count > dash + 3 else {
                 return nil
             }
-            let number = fields[2].split(separator: ":").compactMap { UInt32($0) }
-            guard number.count == 2 else { return nil }
+            guard let device = DeviceNumber(fields[2]) else { return nil }
             return MountEntry(
                 mountPoint: String(fields[4]), fileSystem: String(fields[dash + 1]),
                 source: String(fields[dash + 2]),
                 options: "\(fields[5]),\(fields[dash + 3])",
-                device: DeviceNumber(major: number[0], minor: number[1]))
+                device: device)
         }
     }
 

@@ -95,18 +95,18 @@ package final class OverlayDisk: @unchecked Sendable {
             let whole = first..<max(first, end / overlayBlockSize)
             if whole.isEmpty {
                 try forEachBlock(offset..<end) { (block, part) throws(SystemError) in
-                    try zeroPart(part, of: block)
+                    try zeroPart(part, of: block, mayBeFree)
                 }
                 return
             }
             try forEachBlock(offset..<whole.lowerBound * overlayBlockSize) {
                 (block, part) throws(SystemError) in
-                try zeroPart(part, of: block)
+                try zeroPart(part, of: block, mayBeFree)
             }
             forget(whole)
             if mayBeFree, phase == .trimming { free.insert(whole) } else { zeroed.insert(whole) }
             try forEachBlock(whole.upperBound * overlayBlockSize..<end) { (block, part) throws(SystemError) in
-                try zeroPart(part, of: block)
+                try zeroPart(part, of: block, mayBeFree)
             }
         }
     }
@@ -198,7 +198,8 @@ package final class OverlayDisk: @unchecked Sendable {
         if let content = patches[block] { unsafe apply(content, 0..<overlayBlockSize, to: memory) }
     }
 
-    private func zeroPart(_ part: Range<UInt64>, of block: UInt64) throws(SystemError) {
+    /// Zeroes a part of a block; a free block becomes used by it unless the hole may itself be free space.
+    private func zeroPart(_ part: Range<UInt64>, of block: UInt64, _ mayBeFree: Bool) throws(SystemError) {
         var mask: UInt8 = 0
         switch patches[block] {
         case .slot:
@@ -208,7 +209,12 @@ package final class OverlayDisk: @unchecked Sendable {
                 .initializeMemory(as: UInt8.self, repeating: 0)
             return
         case .zeroSectors(let before): mask = before
-        case nil: if free.contains(block) || zeroed.contains(block) { return }
+        case nil:
+            if free.contains(block), !mayBeFree || phase != .trimming {
+                free.remove(block..<block + 1)
+                zeroed.insert(block..<block + 1)
+            }
+            if free.contains(block) || zeroed.contains(block) { return }
         }
         for sector in 0..<overlayBlockSize / sectorUnit where part.contains(sector * sectorUnit) {
             mask |= 1 << sector

@@ -76,6 +76,22 @@ private final class ModelledDisk {
         #expect(try model.read(0, 40 * 4096) == model.expected)
     }
 
+    @Test func zeroedPartsOfFreeBlocksAreUsedAgain() throws {
+        let model = try ModelledDisk(size: 40 * 4096)
+        model.disk.enter(.trimming)
+        try model.punch(0, 40 * 4096)
+        // Written zeros that arrive as a hole of less than a block.
+        try model.punch(5 * 4096 + 512, 1024, mayBeFree: false)
+        model.disk.enter(.after)
+        try model.punch(9 * 4096, 512)
+        #expect(
+            model.disk.result().free
+                == ExtentSet([
+                    Extent(0..<5 * 4096), Extent(6 * 4096..<9 * 4096), Extent(10 * 4096..<40 * 4096),
+                ]))
+        #expect(try model.read(0, 40 * 4096) == model.expected)
+    }
+
     @Test func partsOfBlocksAreNeverFree() throws {
         let model = try ModelledDisk(size: 40 * 4096)
         model.disk.enter(.trimming)

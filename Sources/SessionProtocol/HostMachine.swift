@@ -1,0 +1,261 @@
+// The host's side of a session as a state machine: time, messages and frames in; messages and datagrams out.
+internal import Blocks
+
+/// The host of one session: sans-I/O, driven by one thread.
+///
+/// After every input take all `nextOutput()`, then all `nextDatagram`, and come back at `deadline` at the latest.
+/// Registration and reports are in HostRegistration.swift and HostReports.swift, the data plane in HostSender.swift.
+package struct HostMachine: ~Copyable {
+    /// What a screen shows of the session.
+    package internal(set) var session = SessionSnapshot()
+    /// Everyone who was let in, in the order of joining; indices stay.
+    package internal(set) var snapshots: [ParticipantSnapshot] = []
+
+    let configuration: HostConfiguration
+    let hostKey: PublicKey
+    let sessionKey: PublicKey
+    private var outputs: [HostOutput] = []
+    private var outputsTaken = 0
+
+    // Participants.
+    var seats: [Seat] = []
+    var connections: [ConnectionID: HostConnection] = [:]
+    var lastJoin: UInt64
+    /// When the number of participants was reached; the start then waits for what they need.
+    var fullSince: UInt64?
+    var nextAnnounce: UInt64
+    var lastFinish: UInt64
+    var notices = 0
+
+    // Data plane.
+    var demand: DemandMap
+    var records: [UInt32: ChunkRecord] = [:]
+    var frames: FrameStore
+    var repairs: [UInt32: ChunkRepair] = [:]
+    var repairQueue: [UInt32] = []
+    var pace: RateControl
+    var sequence: UInt32 = 0
+    /// The chunk that is being swept and the index of its next symbol.
+    var current: (chunk: UInt32, next: Int)?
+    var cursor: UInt32
+    var sinceRepair = 0
+    var nextBeacon: UInt64
+    var controlInFlight = 0
+
+    /// Checks the configuration; `now` is in nanoseconds of a clock that never goes back.
+    package init(configuration: HostConfiguration, now: UInt64) throws(ConfigurationError) {
+        let longest = configuration.maximumFrameBytes + Specification.sealBytes
+        func refuse(unless condition: Bool, _ text: String) throws(ConfigurationError) {
+            if !condition { throw ConfigurationError(description: text) }
+        }
+        try refuse(
+            unless: (1...255).contains(configuration.name.utf8.count), "a session's name has 1 to 255 bytes")
+        try refuse(
+            unless: configuration.manifest.count <= Specification.maximumManifestBytes,
+            "the image's manifest has \(configuration.manifest.count) bytes, a session carries at most 1 MiB")
+        try refuse(
+            unless: configuration.maximumFrameBytes > 0 && longest <= Specification.maximumSealedFrameBytes,
+            "the image has frames of \(configuration.maximumFrameBytes) bytes, a session carries at most 32 MiB"
+        )
+        try refuse(
+            unless: (1...Specification.maximumAddresses).contains(configuration.addresses.count),
+            "a host has 1 to \(Specification.maximumAddresses) addresses")
+        try refuse(
+            unless: configuration.existing.ranges.count <= Specification.maximumChunkSetBytes / 20,
+            "the image's chunks are in too many pieces for a session")
+        if let first = configuration.existing.first, let last = configuration.existing.last {
+            try refuse(
+                unless: Int(last - first) < DemandMap.maximumSpan,
+                "the image has too many chunks for a session")
+        }
+        try refuse(
+            unless: configuration.participants >= 1 && configuration.maximumParticipants <= Int(UInt16.max),
+            "a session has 1 to 65535 participants")
+        self.configuration = configuration
+        hostKey = configuration.hostKey.publicKey
+        sessionKey = configuration.sessionKey.publicKey
+        demand = DemandMap(configuration.existing)
+        frames = FrameStore(limit: configuration.frameMemory, longest: longest)
+        pace = RateControl(rate: configuration.rate, now: now)
+        cursor = configuration.existing.first ?? 0
+        nextAnnounce = now
+        nextBeacon = now
+        lastJoin = now
+        lastFinish = now
+        session.needed = configuration.participants
+        session.rate = pace.rate
+    }
+
+    // MARK: Inputs
+
+    /// A control connection was made by `from`.
+    package mutating func connected(_ connection: ConnectionID, from: Endpoint, now: UInt64) {
+        guard connections.count < configuration.maximumParticipants + 64, session.state != .ended else {
+            emit(.close(connection))
+            return
+        }
+        connections[connection] = HostConnection(peer: from, since: now)
+    }
+
+    /// Takes bytes of a connection as they come, in pieces of any size.
+    package mutating func received(_ connection: ConnectionID, _ bytes: RawSpan, now: UInt64) {
+        guard connections[connection] != nil else { return }
+        connections[connection]?.framer.append(bytes)
+        do throws(DecodeError) {
+            while let message = try connections[connection]?.framer.next() {
+                handle(message, on: connection, now: now)
+            }
+        } catch {
+            drop(connection, reason: "sent a malformed message: \(error)", now: now)
+        }
+        advance(now: now)
+    }
+
+    /// The connection has ended; nothing more may be sent on it.
+    package mutating func disconnected(_ connection: ConnectionID, reason: String, now: UInt64) {
+        guard let ended = connections.removeValue(forKey: connection) else { return }
+        if let seat = ended.seat { lostConnection(of: seat, reason: reason, now: now) }
+        advance(now: now)
+    }
+
+    /// Takes a datagram that came to the discovery port.
+    package mutating func discovery(_ bytes: RawSpan, from: Endpoint, now: UInt64) {
+        guard session.state != .ended, let seek = try? SeekMessage(from: bytes),
+            seek.session == configuration.name
+        else { return }
+        emit(.datagram(.endpoint(from), announcement()))
+    }
+
+    /// Starts at once with whoever is there; without anybody nothing happens.
+    package mutating func startNow(now: UInt64) {
+        guard session.state == .registering, session.joined > 0 else { return }
+        start(now: now)
+    }
+
+    /// Ends the session for everyone; each participant is told the reason.
+    package mutating func stop(reason: String, now: UInt64) {
+        guard session.state != .ended else { return }
+        for index in seats.indices where seats[index].isOpen {
+            send(.end(EndMessage(outcome: .stopped, text: reason)), to: index)
+            conclude(index, .failed, result: reason, now: now)
+        }
+        end(text: reason)
+    }
+
+    /// Lets time pass.
+    package mutating func advance(now: UInt64) {
+        guard session.state != .ended else { return }
+        if now >= nextAnnounce { everySecond(now: now) }
+        if session.state == .registering { startIfDue(now: now) }
+        if session.state == .running {
+            decideRate(now: now)
+            pumpControl()
+            orderFrames()
+            endIfDue(now: now)
+        }
+    }
+
+    // MARK: Outputs
+
+    /// The next thing for the driver to do, in order.
+    package mutating func nextOutput() -> HostOutput? {
+        guard outputsTaken < outputs.count else {
+            outputs.removeAll(keepingCapacity: true)
+            outputsTaken = 0
+            return nil
+        }
+        outputsTaken += 1
+        return outputs[outputsTaken - 1]
+    }
+
+    /// When to call `advance` and `nextDatagram` again at the latest; nil: the session is over.
+    package func deadline(now: UInt64) -> UInt64? {
+        guard session.state != .ended else { return nil }
+        // Without anybody there is nobody to send beacons to.
+        var deadline = session.joined > 0 ? min(nextAnnounce, nextBeacon) : nextAnnounce
+        if session.state == .running {
+            deadline = min(deadline, now + Tuning.rateInterval)
+            if hasDatagram { deadline = min(deadline, pace.time(for: Specification.datagramBytes, now: now)) }
+        } else if let startsAt = session.startsAt {
+            deadline = min(deadline, startsAt)
+        }
+        return deadline
+    }
+
+    // MARK: Within
+
+    mutating func emit(_ output: HostOutput) { outputs.append(output) }
+
+    mutating func notice(_ text: String) { emit(.event(.notice(text))) }
+
+    /// How a sentence names a participant.
+    func label(_ index: Int) -> String { "\(snapshots[index].name) (\(snapshots[index].endpoint.address))" }
+
+    mutating func send(_ message: ControlMessage, to index: Int) {
+        guard let connection = seats[index].connection else { return }
+        let bytes: [UInt8]
+        switch message {
+        case .start(let start): bytes = start.encode()
+        case .notice(let notice): bytes = notice.encode()
+        case .end(let end): bytes = end.encode()
+        case .refuse(let refuse): bytes = refuse.encode()
+        default: return
+        }
+        emit(.send(connection, bytes))
+    }
+
+    /// Ends a connection that broke the rules.
+    mutating func drop(_ connection: ConnectionID, reason: String, now: UInt64) {
+        guard let ended = connections.removeValue(forKey: connection) else { return }
+        emit(.close(connection))
+        if let seat = ended.seat {
+            lostConnection(of: seat, reason: reason, now: now)
+        } else {
+            emit(.event(.refused(ended.peer, reason)))
+        }
+    }
+
+    func announcement() -> [UInt8] {
+        AnnounceMessage(
+            state: session.state, session: configuration.session, joined: UInt16(clamping: session.joined),
+            needed: UInt16(clamping: session.needed), controlPort: configuration.controlPort,
+            dataPort: configuration.dataPort, hostKey: hostKey, group: configuration.group,
+            name: configuration.name, addresses: configuration.addresses
+        ).encode(signedBy: configuration.hostKey)
+    }
+
+    /// Announces, shows life to everyone, and looks who is silent.
+    private mutating func everySecond(now: UInt64) {
+        nextAnnounce = now + Specification.announceInterval
+        emit(.datagram(.everyone, announcement()))
+        for (connection, state) in connections where state.seat == nil {
+            if now >= state.since + Tuning.handshakePatience {
+                drop(connection, reason: "did not join within 10 seconds", now: now)
+            }
+        }
+        let state = NoticeMessage(
+            level: .state, state: session.state, joined: UInt16(clamping: session.joined),
+            needed: UInt16(clamping: session.needed))
+        for index in seats.indices where seats[index].isOpen && seats[index].connection != nil {
+            if now >= seats[index].lastHeard + Specification.silence {
+                fallSilent(index, reason: "is silent")
+            }
+            if !seats[index].isSilent { send(.notice(state), to: index) }
+        }
+        // Repairs nobody asks for any more; what is still asked for comes again with a report.
+        repairs = repairs.filter { $0.value.pendingCount > 0 || now < $0.value.lastUse + 30 * second }
+    }
+
+    /// Everything of the session is over: says so once and takes nothing more.
+    mutating func end(text: String) {
+        session.state = .ended
+        let isComplete =
+            !seats.isEmpty
+            && seats.indices.allSatisfy {
+                snapshots[$0].state == .finished || seats[$0].isSuperseded
+            }
+        for (connection, _) in connections { emit(.close(connection)) }
+        connections = [:]
+        emit(.event(.ended(isComplete, text)))
+    }
+}

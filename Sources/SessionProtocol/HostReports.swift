@@ -1,0 +1,201 @@
+// What the host makes of reports: where each chunk of each participant stands, what to repair, how fast to go.
+internal import Blocks
+
+extension HostMachine {
+    mutating func report(_ report: ReportMessage, of index: Int, now: UInt64) {
+        guard seats[index].isOpen, seats[index].hasNeeded, session.state == .running else { return }
+        note(report, of: index)
+        for chunk in report.done.numbers {
+            // A set may name four thousand million chunks in a few bytes; those the image has are few.
+            guard configuration.existing.contains(chunk) else { break }
+            forget(chunk, of: index)
+        }
+        snapshots[index].chunksDone = Int(report.chunksDone)
+        listen(to: report, of: index, now: now)
+        place(report, of: index, now: now)
+        repair(report, of: index, now: now)
+    }
+
+    private mutating func note(_ report: ReportMessage, of index: Int) {
+        snapshots[index].writeRate = UInt64(report.writeRate) * KiB
+        snapshots[index].decodeRate = UInt64(report.decodeRate) * KiB
+        snapshots[index].freeBuffers = Int(report.freeBuffers)
+        snapshots[index].received += UInt64(report.received)
+        snapshots[index].lostOnWire += UInt64(report.lostOnWire)
+        snapshots[index].lostInSocket += UInt64(report.lostInSocket)
+        snapshots[index].lostForWantOfBuffers += UInt64(report.lostForWantOfBuffers)
+        guard !seats[index].missing.isEmpty || !seats[index].outstanding.isEmpty else { return }
+        let old = seats[index].recent ?? (0, 0, 0)
+        seats[index].recent = (
+            old.received + UInt64(report.received), old.wire + UInt64(report.lostOnWire),
+            old.own + UInt64(report.lostInSocket) + UInt64(report.lostForWantOfBuffers)
+        )
+    }
+
+    /// Tells participants that multicast reaches from those it does not.
+    private mutating func listen(to report: ReportMessage, of index: Int, now: UInt64) {
+        if report.hasHeard {
+            seats[index].deafSince = nil
+            guard seats[index].isDeaf else { return }
+            seats[index].isDeaf = false
+            let back = seats[index].control.subtracting(seats[index].insisted)
+            seats[index].control = seats[index].control.subtracting(back)
+            seats[index].missing = seats[index].missing.union(back)
+            count(index)
+            notice("multicast reaches \(label(index)) again")
+            return
+        }
+        let since = seats[index].deafSince ?? now
+        seats[index].deafSince = since
+        guard !seats[index].isDeaf, now >= since + Tuning.unseenPatience else { return }
+        uncount(index)
+        seats[index].isDeaf = true
+        requeue(index)
+        seats[index].control = seats[index].control.union(seats[index].missing)
+        seats[index].missing = ChunkSet()
+        notice("multicast does not reach \(label(index)): it is served over TCP")
+    }
+
+    /// Moves each chunk to where the report says it is.
+    private mutating func place(_ report: ReportMessage, of index: Int, now: UInt64) {
+        // What the participant holds need not be sent, whoever sent it.
+        for range in report.held.ranges {
+            for number in range {
+                let chunk = UInt32(truncatingIfNeeded: number)
+                guard configuration.existing.contains(chunk) else { break }
+                let isWanted = seats[index].missing.contains(chunk) || seats[index].inFlight.contains(chunk)
+                guard isWanted || seats[index].control.contains(chunk), current?.chunk != chunk else {
+                    continue
+                }
+                // What has never been sent cannot be held, whatever damaged symbol made it look so.
+                let wasSent = records[chunk]?.lastPass != nil && !seats[index].insisted.contains(chunk)
+                if seats[index].inFlight.contains(chunk) || wasSent {
+                    forget(chunk, of: index)
+                    seats[index].outstanding.insert(chunk)
+                }
+            }
+        }
+        guard let highest = report.highest.first ?? (seats[index].isDeaf ? sequence : nil) else {
+            return reclaim(index, report, now: now) { record in
+                record.lastPass.map { now > $0.time + Tuning.unseenPatience } ?? true
+            }
+        }
+        reclaim(index, report, now: now) { record in
+            guard let pass = record.lastPass else { return true }
+            return !isLater(pass.sequence, than: highest) || now > pass.time + Tuning.unseenPatience
+        }
+    }
+
+    /// Chunks that were sent and are not there must be sent again.
+    private mutating func reclaim(
+        _ index: Int, _ report: ReportMessage, now: UInt64, isPast: (ChunkRecord) -> Bool
+    ) {
+        for chunk in seats[index].outstanding.subtracting(report.held).numbers {
+            guard chunk < report.heldBelow || report.heldBelow == .max else { break }
+            guard current?.chunk != chunk else { continue }
+            if let record = records[chunk], !isPast(record) { continue }
+            seats[index].outstanding.remove(chunk)
+            want(chunk, of: index)
+        }
+    }
+
+    private mutating func repair(_ report: ReportMessage, of index: Int, now: UInt64) {
+        guard let highest = report.highest.first else { return }
+        for gap in report.gaps
+        where seats[index].outstanding.contains(gap.chunk) && gap.chunk != current?.chunk {
+            guard let record = records[gap.chunk], record.generation == gap.generation,
+                let pass = record.lastPass
+            else {
+                // It is putting together something that was never sent: all of the chunk, from the beginning.
+                seats[index].outstanding.remove(gap.chunk)
+                want(gap.chunk, of: index)
+                continue
+            }
+            if isLater(pass.sequence, than: highest) { continue }
+            if repairs[gap.chunk] == nil {
+                repairs[gap.chunk] = ChunkRepair(layout: StripeLayout(length: record.length), now: now)
+            }
+            let wasIdle = repairs[gap.chunk]?.pendingCount == 0
+            for stripe in gap.stripes { repairs[gap.chunk]?.ask(stripe, highest: highest) }
+            repairs[gap.chunk]?.lastUse = now
+            if wasIdle, repairs[gap.chunk]?.pendingCount ?? 0 > 0 { repairQueue.append(gap.chunk) }
+        }
+    }
+
+    mutating func decideRate(now: UInt64) {
+        guard pace.isDue(now: now) else { return }
+        var losses: [RateControl.Loss] = []
+        for index in seats.indices where seats[index].isOpen && !seats[index].isSilent && !seats[index].isDeaf
+        {
+            guard let recent = seats[index].recent else { continue }
+            seats[index].recent = nil
+            let total = Double(recent.received + recent.wire + recent.own)
+            guard total > 0 else { continue }
+            losses.append(
+                RateControl.Loss(wire: Double(recent.wire) / total, own: Double(recent.own) / total))
+        }
+        pace.decide(losses, now: now)
+        session.rate = pace.rate
+    }
+
+    // MARK: Where a chunk of a participant stands
+
+    /// Puts a chunk back among those to be sent.
+    mutating func want(_ chunk: UInt32, of index: Int) {
+        if seats[index].isDeaf || seats[index].insisted.contains(chunk) {
+            seats[index].control.insert(chunk)
+        } else if !seats[index].missing.contains(chunk) {
+            seats[index].missing.insert(chunk)
+            if seats[index].isCounted { demand.add(chunk) }
+        }
+    }
+
+    /// Takes a chunk out of wherever it stands.
+    mutating func forget(_ chunk: UInt32, of index: Int) {
+        if seats[index].missing.contains(chunk) {
+            seats[index].missing.remove(chunk)
+            if seats[index].isCounted { demand.remove(chunk) }
+        }
+        seats[index].outstanding.remove(chunk)
+        seats[index].control.remove(chunk)
+        if seats[index].inFlight.remove(chunk) != nil { controlInFlight -= 1 }
+    }
+
+    /// Forgets everything a participant wants; it must not be counted.
+    mutating func forgetWanted(_ index: Int) {
+        controlInFlight -= seats[index].inFlight.count
+        seats[index].missing = ChunkSet()
+        seats[index].outstanding = ChunkSet()
+        seats[index].control = ChunkSet()
+        seats[index].inFlight = []
+    }
+
+    /// Everything that was under way is to be sent again; the participant must not be counted.
+    mutating func requeue(_ index: Int) {
+        controlInFlight -= seats[index].inFlight.count
+        var all = seats[index].missing.union(seats[index].outstanding)
+        all = all.union(ChunkSet(seats[index].inFlight)).union(seats[index].control)
+        let control = seats[index].isDeaf ? all : ChunkSet(all.numbers.filter(seats[index].insisted.contains))
+        seats[index].missing = all.subtracting(control)
+        seats[index].control = control
+        seats[index].outstanding = ChunkSet()
+        seats[index].inFlight = []
+    }
+
+    /// Lets the participant's missing chunks count, if it takes part.
+    mutating func count(_ index: Int) {
+        let seat = seats[index]
+        guard session.state == .running, seat.isOpen, seat.hasNeeded, !seat.isSilent, !seat.isDeaf,
+            seat.connection != nil, !seat.isCounted
+        else { return }
+        seats[index].isCounted = true
+        for chunk in seat.missing.numbers { demand.add(chunk) }
+    }
+
+    /// Lets the participant's missing chunks no longer count.
+    mutating func uncount(_ index: Int) {
+        guard seats[index].isCounted else { return }
+        seats[index].isCounted = false
+        for chunk in seats[index].missing.numbers { demand.remove(chunk) }
+    }
+}
