@@ -70,13 +70,17 @@ let package = Package(
         // Work: capture, restore and hosting.
         target(
             "Imaging",
-            ["Blocks", "ImageFormat", "SessionProtocol", "Linux", "Disk", "Overlay", "SessionTransport", system]),
+            [
+                "Blocks", "ImageFormat", "SessionProtocol", "Linux", "Disk", "Overlay", "SessionTransport",
+                system,
+            ]),
         target(
-            "Server", ["Blocks", "ImageFormat", "SessionProtocol", "Linux", "SessionTransport", system]),
+            "Server",
+            ["Blocks", "ImageFormat", "SessionProtocol", "Linux", "SessionTransport", system]),
 
         // Programs.
-        program("img", ["Imaging", arguments]),
-        program("imgserv", ["Server", arguments]),
+        program("img", ["Imaging", "Linux", "Blocks", arguments]),
+        program("imgserv", ["Server", "SessionProtocol", "Linux", arguments]),
 
         // Tests.
         .target(
@@ -90,10 +94,38 @@ let package = Package(
         tests("OverlayTests", ["Overlay", "Linux", "Blocks", "TestSupport", "img", system]),
         tests(
             "SessionTransportTests",
-            ["SessionTransport", "SessionProtocol", "Linux", "Blocks", "TestSupport", "img", "imgserv"]),
+            [
+                "SessionTransport", "SessionProtocol", "Server", "ImageFormat", "Linux", "Blocks", "TestSupport", "img",
+                "imgserv",
+            ]),
         tests(
             "ImagingTests",
             ["Imaging", "Disk", "Overlay", "ImageFormat", "Linux", "Blocks", "TestSupport", "img", system]),
         tests("CommandTests", ["img", "imgserv", "Linux", "TestSupport"]),
     ]
 )
+
+// Fuzz targets exist only when Tests/Fuzz/run asks for them: they need libFuzzer and lld.
+if Context.environment["IMG_FUZZ"] == "1" {
+    let instrumented: [SwiftSetting] = [.unsafeFlags(["-sanitize=fuzzer"])]
+    for target in package.targets where ["Blocks", "ImageFormat", "SessionProtocol"].contains(target.name) {
+        target.swiftSettings = (target.swiftSettings ?? []) + instrumented
+    }
+    func fuzzer(_ name: String, _ dependencies: [Target.Dependency]) -> Target {
+        .executableTarget(
+            name: name,
+            dependencies: dependencies + ["FuzzDriver"],
+            path: "Tests/Fuzz/\(name)",
+            swiftSettings: strict + instrumented,
+            linkerSettings: [.unsafeFlags(["-sanitize=fuzzer", "-use-ld=lld"])])
+    }
+    package.targets += [
+        .target(name: "CFuzzer", path: "Tests/Fuzz/CFuzzer"),
+        .target(
+            name: "FuzzDriver", dependencies: ["CFuzzer"], path: "Tests/Fuzz/FuzzDriver",
+            swiftSettings: strict),
+        fuzzer("FuzzImageFile", ["ImageFormat", "Blocks"]),
+        fuzzer("FuzzFrame", ["ImageFormat", "Blocks"]),
+        fuzzer("FuzzManifest", ["ImageFormat", "Blocks"]),
+    ]
+}

@@ -33,7 +33,9 @@ extension RawSpan {
             guard shift < 63 || bits <= 1 else { throw .invalid("a varint does not fit 64 bits") }
             value |= bits << shift
             if byte & 0x80 == 0 {
-                guard byte != 0 || shift == 0 else { throw .invalid("a varint is longer than it needs to be") }
+                guard byte != 0 || shift == 0 else {
+                    throw .invalid("a varint is longer than it needs to be")
+                }
                 return value
             }
             shift += 7
@@ -56,7 +58,7 @@ extension RawSpan {
         unsafe withUnsafeBytes { unsafe [UInt8]($0) }
     }
 
-    /// Reads `count` bytes as UTF-8 text and advances `offset` past them; `what` names the field in the error.
+    /// Reads `count` bytes as UTF-8 text and advances `offset`; `what` names the field in the error.
     package func text(_ count: Int, at offset: inout Int, _ what: String) throws(DecodeError) -> String {
         guard let text = String(validating: try array(count, at: &offset, what), as: UTF8.self) else {
             throw .invalid("\(what) is not UTF-8")
@@ -85,7 +87,9 @@ extension RawSpan {
     }
 
     @inline(__always)
-    private func integer<T: FixedWidthInteger & BitwiseCopyable>(at offset: inout Int) throws(DecodeError) -> T {
+    private func integer<T: FixedWidthInteger & BitwiseCopyable>(at offset: inout Int) throws(DecodeError)
+        -> T
+    {
         let size = MemoryLayout<T>.size
         guard offset >= 0, offset <= byteCount - size else { throw .truncated("a \(size * 8)-bit integer") }
         let value = unsafe unsafeLoadUnaligned(fromByteOffset: offset, as: T.self)

@@ -27,9 +27,11 @@ package struct ByteWriter: Sendable {
 
     package mutating func append(_ more: some Sequence<UInt8>) { bytes.append(contentsOf: more) }
 
-    package mutating func append(zeros count: Int) { bytes.append(contentsOf: repeatElement(0, count: count)) }
+    package mutating func append(zeros count: Int) {
+        bytes.append(contentsOf: repeatElement(0, count: count))
+    }
 
-    /// Overwrites the four bytes at `offset` with a little-endian integer; `offset + 4` must not exceed `count`.
+    /// Overwrites the four bytes at `offset`, which must be there, with a little-endian integer.
     package mutating func replaceU32(at offset: Int, with value: UInt32) {
         for index in 0..<4 { bytes[offset + index] = UInt8(truncatingIfNeeded: value >> (8 * UInt32(index))) }
     }

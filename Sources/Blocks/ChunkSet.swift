@@ -15,7 +15,9 @@ package struct ChunkSet: Hashable, Sendable, CustomStringConvertible {
     package var count: Int { ranges.reduce(0) { $0 + $1.count } }
     package var first: UInt32? { ranges.first.map { UInt32($0.lowerBound) } }
     package var last: UInt32? { ranges.last.map { UInt32($0.upperBound - 1) } }
-    package var description: String { ranges.map { "\($0.lowerBound)-\($0.upperBound - 1)" }.joined(separator: ",") }
+    package var description: String {
+        ranges.map { "\($0.lowerBound)-\($0.upperBound - 1)" }.joined(separator: ",")
+    }
     /// All numbers, ascending.
     package var numbers: some Sequence<UInt32> { ranges.lazy.flatMap { $0.lazy.map { UInt32($0) } } }
 
@@ -73,7 +75,9 @@ package struct ChunkSet: Hashable, Sendable, CustomStringConvertible {
             while index < other.ranges.count, other.ranges[index].upperBound <= from { index += 1 }
             var cut = index
             while cut < other.ranges.count, other.ranges[cut].lowerBound < range.upperBound {
-                if other.ranges[cut].lowerBound > from { result.ranges.append(from..<other.ranges[cut].lowerBound) }
+                if other.ranges[cut].lowerBound > from {
+                    result.ranges.append(from..<other.ranges[cut].lowerBound)
+                }
                 from = max(from, other.ranges[cut].upperBound)
                 cut += 1
             }
@@ -108,7 +112,9 @@ package struct ChunkSet: Hashable, Sendable, CustomStringConvertible {
 }
 
 extension ChunkSet {
-    /// Appends the set: range count (varint), then per range the gap since the last range's end and its length (varints).
+    /// Appends the set: the number of ranges, then per range the gap since the last one's end and its length.
+    ///
+    /// All are varints.
     package func encode(into writer: inout ByteWriter) {
         writer.varint(UInt64(ranges.count))
         var last: UInt64 = 0

@@ -23,7 +23,9 @@ package struct DecodeError: Error, Equatable, CustomStringConvertible {
         self.description = description
     }
 
-    package static func truncated(_ what: String) -> DecodeError { DecodeError(.truncated, "\(what) is cut short") }
+    package static func truncated(_ what: String) -> DecodeError {
+        DecodeError(.truncated, "\(what) is cut short")
+    }
     package static func invalid(_ what: String) -> DecodeError { DecodeError(.invalid, what) }
     package static func unsupported(_ what: String) -> DecodeError { DecodeError(.unsupported, what) }
     package static func corrupt(_ what: String) -> DecodeError { DecodeError(.corrupt, what) }

@@ -54,7 +54,15 @@ package struct ExtentSet: Hashable, Sendable, CustomStringConvertible {
     package var byteCount: UInt64 { extents.reduce(0) { $0 + $1.length } }
     package var description: String { extents.map(\.description).joined(separator: ",") }
 
-    package mutating func insert(_ extent: Extent) { self = union(ExtentSet([extent])) }
+    /// Adds the bytes of `extent`; takes a binary search and one move of what lies behind.
+    package mutating func insert(_ extent: Extent) {
+        guard extent.length > 0 else { return }
+        let from = firstIndex { $0.end >= extent.offset }
+        let to = firstIndex { $0.offset > extent.end }
+        let start = from < to ? min(extents[from].offset, extent.offset) : extent.offset
+        let end = from < to ? max(extents[to - 1].end, extent.end) : extent.end
+        extents.replaceSubrange(from..<max(from, to), with: CollectionOfOne(Extent(start..<end)))
+    }
 
     package func union(_ other: ExtentSet) -> ExtentSet { ExtentSet(extents + other.extents) }
 
@@ -90,22 +98,27 @@ package struct ExtentSet: Hashable, Sendable, CustomStringConvertible {
 
     /// The bytes of this set inside `window`, found by binary search.
     package func intersection(_ window: Extent) -> ExtentSet {
-        var low = 0
-        var high = extents.count
-        while low < high {
-            let middle = (low + high) / 2
-            if extents[middle].end <= window.offset { low = middle + 1 } else { high = middle }
-        }
         var result = ExtentSet()
-        while low < extents.count, let common = extents[low].intersection(window) {
+        for extent in extents[firstIndex { $0.end > window.offset }...] {
+            guard let common = extent.intersection(window) else { break }
             result.extents.append(common)
-            low += 1
         }
         return result
     }
 
     package func contains(_ byte: UInt64) -> Bool {
         byte < UInt64.max && !intersection(Extent(offset: byte, length: 1)).isEmpty
+    }
+
+    /// The first extent for which `holds` is true, where it is true for all that follow (binary search).
+    private func firstIndex(_ holds: (Extent) -> Bool) -> Int {
+        var low = 0
+        var high = extents.count
+        while low < high {
+            let middle = (low + high) / 2
+            if holds(extents[middle]) { high = middle } else { low = middle + 1 }
+        }
+        return low
     }
 
     /// Extents moved up by `distance` bytes.

@@ -5,7 +5,7 @@ package let MiB: UInt64 = 1024 * 1024
 package let GiB: UInt64 = 1024 * 1024 * 1024
 
 extension UInt64 {
-    /// The number of bytes in decimal units with three significant digits, as disks are labelled: "512 B", "4.19 MB".
+    /// The number of bytes in decimal units with three digits, as disks are labelled: "512 B", "4.19 MB".
     package var asBytes: String {
         guard self >= 1000 else { return "\(self) B" }
         var value = Double(self)
@@ -20,10 +20,10 @@ extension UInt64 {
 }
 
 extension Double {
-    /// Three significant digits for values from 0.01 up to 9999: "1.25", "12.5", "125".
+    /// Three digits, at most two of them after the point: "0.05", "1.25", "12.5", "125"; more from 1000 on.
     package var withThreeDigits: String {
         guard isFinite else { return "?" }
-        let decimals = self < 9.995 ? 2 : self < 99.95 ? 1 : 0
+        let decimals = abs(self) < 9.995 ? 2 : abs(self) < 99.95 ? 1 : 0
         return fixed(decimals)
     }
 
@@ -36,6 +36,7 @@ extension Double {
         let sign = self < 0 && scaled > 0 ? "-" : ""
         guard decimals > 0 else { return "\(sign)\(scaled)" }
         let fraction = String(scaled % scale)
-        return "\(sign)\(scaled / scale)." + String(repeating: "0", count: decimals - fraction.count) + fraction
+        return "\(sign)\(scaled / scale)." + String(repeating: "0", count: decimals - fraction.count)
+            + fraction
     }
 }

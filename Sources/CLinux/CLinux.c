@@ -2,6 +2,7 @@
 #define _GNU_SOURCE
 #include "CLinux.h"
 #include <pthread.h>
+#include <spawn.h>
 #include <sys/random.h>
 
 ssize_t clinux_getrandom(void *buffer, size_t count) { return getrandom(buffer, count, 0); }
@@ -10,3 +11,93 @@ int clinux_unshare(int flags) { return unshare(flags); }
 int clinux_pipe2(int fds[2], int flags) { return pipe2(fds, flags); }
 int clinux_fallocate(int fd, int mode, off_t offset, off_t length) { return fallocate(fd, mode, offset, length); }
 int clinux_memfd_create(const char *name, unsigned int flags) { return memfd_create(name, flags); }
+
+// Disk
+int clinux_blkpg(int fd, int operation, int number, long long start, long long length) {
+    struct blkpg_partition partition = {.start = start, .length = length, .pno = number};
+    struct blkpg_ioctl_arg argument = {.op = operation, .datalen = sizeof partition, .data = &partition};
+    return ioctl(fd, BLKPG, &argument);
+}
+
+int clinux_spawn_command(pid_t *child, char *const arguments[], int input, int output, int errors) {
+    posix_spawn_file_actions_t actions;
+    int error = posix_spawn_file_actions_init(&actions);
+    if (error != 0) return error;
+    int error_input = posix_spawn_file_actions_adddup2(&actions, input, 0);
+    int error_output = posix_spawn_file_actions_adddup2(&actions, output, 1);
+    int error_errors = posix_spawn_file_actions_adddup2(&actions, errors, 2);
+    error = error_input | error_output | error_errors;
+    if (error == 0) error = posix_spawnp(child, arguments[0], &actions, NULL, arguments, environ);
+    posix_spawn_file_actions_destroy(&actions);
+    return error;
+}
+
+// Processes, mounts and shared memory (overlay).
+#include <errno.h>
+#include <fcntl.h>
+#include <spawn.h>
+#include <stdlib.h>
+
+extern char **environ;
+
+// Lowest number of the copies that keep one descriptor's target from being another one's source.
+enum { first_copy = 100, most_descriptors = 16 };
+
+int clinux_spawn(pid_t *pid, const char *path, char *const arguments[], const int *descriptors, int count) {
+    if (count < 0 || count > most_descriptors) return EINVAL;
+    posix_spawn_file_actions_t actions;
+    posix_spawnattr_t attributes;
+    sigset_t none, defaults;
+    int copies[most_descriptors];
+    int error = posix_spawn_file_actions_init(&actions);
+    if (error) return error;
+    error = posix_spawnattr_init(&attributes);
+    if (error) {
+        posix_spawn_file_actions_destroy(&actions);
+        return error;
+    }
+    sigemptyset(&none);
+    sigemptyset(&defaults);
+    sigaddset(&defaults, SIGPIPE);
+    sigaddset(&defaults, SIGCHLD);
+    posix_spawnattr_setsigmask(&attributes, &none);
+    posix_spawnattr_setsigdefault(&attributes, &defaults);
+    posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF);
+    for (int i = 0; i < count; i++) copies[i] = -1;
+    for (int i = 0; i < count && !error; i++) {
+        if (descriptors[i] < 0) {
+            error = posix_spawn_file_actions_addopen(&actions, i, "/dev/null", O_RDWR, 0);
+            continue;
+        }
+        copies[i] = fcntl(descriptors[i], F_DUPFD_CLOEXEC, first_copy);
+        error = copies[i] < 0 ? errno : posix_spawn_file_actions_adddup2(&actions, copies[i], i);
+    }
+    if (!error) error = posix_spawn_file_actions_addclosefrom_np(&actions, count);
+    if (!error) error = posix_spawnp(pid, path, &actions, &attributes, arguments, environ);
+    for (int i = 0; i < count; i++)
+        if (copies[i] >= 0) close(copies[i]);
+    posix_spawnattr_destroy(&attributes);
+    posix_spawn_file_actions_destroy(&actions);
+    return error;
+}
+
+int clinux_wait_status(int status, int *exit_status, int *signal_number) {
+    if (WIFEXITED(status)) {
+        *exit_status = WEXITSTATUS(status);
+        return 0;
+    }
+    *signal_number = WTERMSIG(status);
+    return 1;
+}
+
+int64_t clinux_btrfs_global_reserve(int fd) {
+    enum { slots = 16 };
+    struct {
+        struct btrfs_ioctl_space_args header;
+        struct btrfs_ioctl_space_info spaces[slots];
+    } arguments = {.header = {.space_slots = slots}};
+    if (ioctl(fd, BTRFS_IOC_SPACE_INFO, &arguments) != 0) return -1;
+    for (uint64_t i = 0; i < arguments.header.total_spaces && i < slots; i++)
+        if (arguments.spaces[i].flags & BTRFS_SPACE_INFO_GLOBAL_RSV) return (int64_t)arguments.spaces[i].total_bytes;
+    return 0;
+}

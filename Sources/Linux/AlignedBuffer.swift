@@ -1,9 +1,10 @@
 // Page-aligned memory for direct I/O, and the fixed pool it comes from.
-internal import Glibc
+internal import Synchronization
 
 /// A fixed piece of page-aligned memory.
 ///
-/// It has one user at a time: whoever took it from a pool or a queue. Handing over the reference hands over the memory.
+/// It has one user at a time: whoever took it from a pool or a queue. Handing over the reference hands over
+/// the memory.
 @safe package final class AlignedBuffer: @unchecked Sendable {
     /// Number of bytes.
     package let capacity: Int
@@ -27,6 +28,7 @@ internal import Glibc
 /// A fixed number of equal buffers; who needs one while all are out waits.
 package final class BufferPool: Sendable {
     private let free: BoundedQueue<AlignedBuffer>
+    private let isClosed = Atomic(false)
     package let bufferSize: Int
 
     /// Makes `count` buffers of `bufferSize` bytes; memory is touched only when it is used.
@@ -37,13 +39,22 @@ package final class BufferPool: Sendable {
     }
 
     /// A free buffer, or nil once the pool is closed.
-    package func take() -> AlignedBuffer? { free.take() }
+    package func take() -> AlignedBuffer? {
+        let buffer = free.take()
+        // A closed queue still gives what is inside; a pool that is closed ends the work at once.
+        return isClosed.load(ordering: .acquiring) ? nil : buffer
+    }
 
     /// A free buffer if there is one now.
-    package func takeIfAvailable() -> AlignedBuffer? { free.takeIfAvailable() }
+    package func takeIfAvailable() -> AlignedBuffer? {
+        isClosed.load(ordering: .acquiring) ? nil : free.takeIfAvailable()
+    }
 
     package func giveBack(_ buffer: AlignedBuffer) { _ = free.put(buffer) }
 
     /// Wakes everybody who waits; they get nil.
-    package func close() { free.close() }
+    package func close() {
+        isClosed.store(true, ordering: .releasing)
+        free.close()
+    }
 }

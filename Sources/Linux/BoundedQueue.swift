@@ -86,7 +86,9 @@ package final class BoundedQueue<Element: Sendable>: @unchecked Sendable {
         return try body()
     }
 
-    /// Gives the mutex up until somebody signals; only inside `locked`. May return without a signal.
+    /// Gives the mutex up until somebody signals.
+    ///
+    /// Only inside `locked`. It may return without a signal, so the caller checks again what it waits for.
     package func wait() { unsafe pthread_cond_wait(condition, mutex) }
 
     /// As `wait`, but no longer than until `deadline` (nanoseconds of `MonotonicClock`).

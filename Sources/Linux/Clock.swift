@@ -29,7 +29,8 @@ package enum WallClock {
         let month = shiftedMonth < 10 ? shiftedMonth + 3 : shiftedMonth - 9
         let year = yearOfEra + era * 400 + (month <= 2 ? 1 : 0)
         func two(_ value: Int64) -> String { value < 10 ? "0\(value)" : "\(value)" }
-        return "\(year)-\(two(month))-\(two(day))T\(two(second / 3600)):\(two(second / 60 % 60)):\(two(second % 60))Z"
+        let time = "\(two(second / 3600)):\(two(second / 60 % 60)):\(two(second % 60))"
+        return "\(year)-\(two(month))-\(two(day))T\(time)Z"
     }
 }
 
@@ -45,7 +46,7 @@ package enum Random {
     }
 }
 
-/// Number of processors this process may run on.
+/// Number of processors that are online (C function `sysconf`), at least 1.
 package func processorCount() -> Int { max(1, Int(sysconf(Int32(_SC_NPROCESSORS_ONLN)))) }
 
 extension Int64 {

@@ -63,7 +63,8 @@ package struct Descriptor: ~Copyable {
     package func readFully(_ buffer: UnsafeMutableRawBufferPointer, at offset: UInt64) throws(SystemError) {
         let count = try unsafe read(buffer, at: offset)
         guard count == buffer.count else {
-            throw SystemError("read \(buffer.count) bytes at \(offset) of \(name): it ends after \(count)", .ioError)
+            throw SystemError(
+                "read \(buffer.count) bytes at \(offset) of \(name): it ends after \(count)", .ioError)
         }
     }
 
@@ -72,7 +73,8 @@ package struct Descriptor: ~Copyable {
         var done = 0
         while done < buffer.count {
             let count = try systemCall("read \(name) at \(offset + UInt64(done))") {
-                unsafe pread(number, buffer.baseAddress?.advanced(by: done), buffer.count - done, off_t(offset) + done)
+                unsafe pread(
+                    number, buffer.baseAddress?.advanced(by: done), buffer.count - done, off_t(offset) + done)
             }
             if count == 0 { break }
             done += count
@@ -95,7 +97,12 @@ package struct Descriptor: ~Copyable {
         var done = 0
         while done < buffer.count {
             let count = try systemCall("write \(name) at \(offset + UInt64(done))") {
-                unsafe pwrite(number, buffer.baseAddress?.advanced(by: done), buffer.count - done, off_t(offset) + done)
+                unsafe pwrite(
+                    number, buffer.baseAddress?.advanced(by: done), buffer.count - done, off_t(offset) + done)
+            }
+            // A device that takes nothing and says no error would otherwise be asked for ever.
+            guard count > 0 else {
+                throw SystemError("write \(name) at \(offset + UInt64(done))", .noSpace)
             }
             done += count
         }
@@ -122,7 +129,9 @@ package struct Descriptor: ~Copyable {
 }
 
 /// The number alone, closed when nobody closed it: `discard` needs a type without other content.
-private struct OwnedNumber: ~Copyable {
+///
+/// `package`, not private: other modules that store a `Descriptor` refer to its metadata when they link.
+package struct OwnedNumber: ~Copyable {
     let number: Int32
 
     init(number: Int32) { self.number = number }

@@ -15,7 +15,7 @@ package struct SystemError: Error, CustomStringConvertible {
     package var description: String { "cannot \(operation): \(errno.description)" }
 }
 
-/// Calls a C function that reports failure as −1 and errno, again and again while it is interrupted by a signal.
+/// Calls a C function that reports failure as −1 and errno, again while it is interrupted by a signal.
 ///
 /// `errno` is read in the same expression as the call.
 package func systemCall<T: FixedWidthInteger & SignedInteger>(

@@ -12,19 +12,29 @@ package final class Thread<Value: Sendable>: Sendable {
     package init(_ name: String, _ body: @escaping @Sendable () throws -> Value) {
         let outcome = Outcome<Value>()
         self.outcome = outcome
-        handle = startThread(name: name) { outcome.result.withLock { $0 = Result { try body() } } }
+        handle = startThread {
+            // Named from inside: from outside it might have run for a while without its name.
+            let name = String(decoding: name.utf8.prefix(15), as: UTF8.self)
+            _ = unsafe clinux_set_thread_name(pthread_self(), name)
+            let result = Result { try body() }
+            outcome.result.withLock { $0 = result }
+        }
     }
 
-    /// Waits for the thread's end; call it once.
+    /// Waits for the thread's end and gives what its body gave; it may be called once.
     package func join() throws -> Value {
+        precondition(!outcome.isJoined.exchange(true, ordering: .relaxed), "a thread is joined twice")
         pthread_join(handle, nil)
-        guard let result = outcome.result.withLock({ $0 }) else { preconditionFailure("a thread ended without a result") }
+        guard let result = outcome.result.withLock({ $0 }) else {
+            preconditionFailure("a thread ended without a result")
+        }
         return try result.get()
     }
 }
 
 private final class Outcome<Value: Sendable>: Sendable {
     let result = Mutex<Result<Value, any Error>?>(nil)
+    let isJoined = Atomic(false)
 }
 
 private final class Start {
@@ -32,7 +42,7 @@ private final class Start {
     init(_ body: @escaping @Sendable () -> Void) { self.body = body }
 }
 
-private func startThread(name: String, _ body: @escaping @Sendable () -> Void) -> pthread_t {
+private func startThread(_ body: @escaping @Sendable () -> Void) -> pthread_t {
     var handle = pthread_t()
     let start = unsafe Unmanaged.passRetained(Start(body)).toOpaque()
     let error = unsafe pthread_create(
@@ -43,6 +53,5 @@ private func startThread(name: String, _ body: @escaping @Sendable () -> Void) -
             return nil
         }, start)
     precondition(error == 0, "cannot start a thread: error \(error)")
-    _ = unsafe clinux_set_thread_name(handle, String(decoding: name.utf8.prefix(15), as: UTF8.self))
     return handle
 }

@@ -1,12 +1,16 @@
 // What Swift cannot call by itself: variadic system calls, function-like macros and constants made of casts.
+//
+// _GNU_SOURCE is not defined here: it changes structures (fd_set), and a test that imports Glibc as well would see
+// two definitions of one type. What needs it is declared here and lives in a C file.
 #pragma once
-#define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/blkpg.h>
 #include <linux/falloc.h>
 #include <linux/fs.h>
 #include <linux/loop.h>
+#include <linux/memfd.h>
+#include <linux/sched.h>
 #include <linux/sockios.h>
 #include <netinet/in.h>
 #include <netinet/ip.h>
@@ -69,3 +73,82 @@ static const unsigned long clinux_LOOP_CTL_GET_FREE = LOOP_CTL_GET_FREE;
 static const unsigned long clinux_LOOP_CONFIGURE = LOOP_CONFIGURE;
 static const unsigned long clinux_LOOP_CLR_FD = LOOP_CLR_FD;
 static const unsigned long clinux_LOOP_SET_BLOCK_SIZE = LOOP_SET_BLOCK_SIZE;
+
+// Sockets, events and signals (Sockets.c): sockaddr unions, control messages and epoll's packed structure.
+
+// An address and port. IPv4 lives in the low 32 bits of `low`; all numbers are in the machine's byte order.
+struct clinux_address {
+    uint64_t high, low;
+    uint32_t scope;   // interface index to leave by, 0 for the one of the route
+    uint16_t port;
+    uint16_t family;  // 4, 6, or 0 for none
+};
+
+// What the kernel says about a datagram besides its bytes.
+struct clinux_arrival {
+    struct clinux_address from;
+    uint32_t interface;  // index of the interface it came in by, 0 when unknown
+    uint32_t drops;      // datagrams this socket has lost for want of room since it was made
+    int32_t has_drops;   // whether `drops` was given
+    int32_t truncated;   // whether the datagram was longer than the buffer
+};
+
+// One address of one interface.
+struct clinux_interface {
+    char name[16];
+    uint32_t index, flags, prefix;
+    struct clinux_address address, broadcast;
+    uint8_t mac[8];       // of a link-layer entry (family 0), the first six bytes
+    int32_t is_link;
+};
+
+struct clinux_event {
+    uint64_t token;
+    uint32_t events;
+};
+
+int clinux_address_parse(const char *text, struct clinux_address *address);
+int clinux_address_text(const struct clinux_address *address, char *text, size_t capacity);
+int clinux_bind(int fd, const struct clinux_address *address);
+int clinux_connect(int fd, const struct clinux_address *address);
+int clinux_accept(int fd, struct clinux_address *from);
+int clinux_socket_address(int fd, int peer, struct clinux_address *address);
+int clinux_group(int fd, int join, const struct clinux_address *group, unsigned interface);
+ssize_t clinux_send_to(int fd, const void *bytes, size_t count, const struct clinux_address *to);
+ssize_t clinux_receive_from(int fd, void *buffer, size_t capacity, struct clinux_arrival *arrival);
+int clinux_interfaces(struct clinux_interface *entries, int capacity);
+long clinux_link_speed(const char *interface);
+int clinux_epoll_create(void);
+int clinux_epoll_control(int epoll, int operation, int fd, uint32_t events, uint64_t token);
+int clinux_epoll_wait(int epoll, struct clinux_event *events, int capacity, int64_t nanoseconds);
+int clinux_eventfd(void);
+int clinux_catch_termination(int eventfd);
+int clinux_termination_signal(void);
+int clinux_setns(int fd, int kind);
+
+// Disk: BLKPG takes a structure in a structure.
+int clinux_blkpg(int fd, int operation, int number, long long start, long long length);
+
+// Disk: starting a program in the environment of this one (`environ` is ambiguous in Swift); returns an errno.
+int clinux_spawn_command(pid_t *child, char *const arguments[], int input, int output, int errors);
+
+// Processes, mounts and shared memory (overlay).
+#include <linux/btrfs.h>
+#include <linux/btrfs_tree.h>
+#include <linux/magic.h>
+
+// Starts `path` (looked up in PATH) with descriptors 0 … count - 1 copied from `descriptors` (a negative one becomes
+// /dev/null), all others closed and an empty signal mask; returns 0 or an errno value.
+int clinux_spawn(pid_t *pid, const char *path, char *const arguments[], const int *descriptors, int count);
+// 0: exited, 1: ended by a signal (the W… macros of wait(2)).
+int clinux_wait_status(int status, int *exit_status, int *signal_number);
+
+static const unsigned long clinux_BTRFS_IOC_FORGET_DEV = BTRFS_IOC_FORGET_DEV;
+static const unsigned long clinux_LOOP_GET_STATUS64 = LOOP_GET_STATUS64;
+static const int clinux_PR_SET_IO_FLUSHER = PR_SET_IO_FLUSHER;
+// xfs_fs.h is not among the kernel's user headers: the reserve XFS keeps for itself, in file-system blocks.
+struct clinux_xfs_fsop_resblks { uint64_t resblks; uint64_t resblks_avail; };
+static const unsigned long clinux_XFS_IOC_GET_RESBLKS = _IOR('X', 115, struct clinux_xfs_fsop_resblks);
+
+// The argument ends in a flexible array, so Swift cannot lay it out: bytes of btrfs's global reserve, or -1 and errno.
+int64_t clinux_btrfs_global_reserve(int fd);

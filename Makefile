@@ -1,0 +1,64 @@
+# img: everything a newcomer or CI does. `make help` lists the targets.
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+
+# Debian packages: what the build links, and what tests and the demo run.
+BUILD_PACKAGES := gcc g++ libc6-dev make pkg-config git libparted-dev libblkid-dev zlib1g-dev libzstd-dev libfuse3-dev
+TEST_PACKAGES := util-linux fdisk gdisk parted e2fsprogs xfsprogs btrfs-progs ntfs-3g fuse3 dosfstools mtools \
+	lvm2 mdadm iproute2 nftables ethtool procps mount jq
+PACKAGES := $(BUILD_PACKAGES) $(TEST_PACKAGES)
+
+# One configuration: what is tested is what ships. An undeclared import is an error.
+SWIFT_FLAGS := -c release --explicit-target-dependency-import-check error
+BIN := .build/release
+DESTDIR ?=
+PREFIX ?= /usr/local
+
+.PHONY: help setup toolchain build test check demo bench fuzz clean install
+
+help: ## this list
+	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+toolchain:
+	@command -v swift >/dev/null || { echo "make: no Swift toolchain on PATH: install Swift 6.2 or later from https://www.swift.org/install/linux/" >&2; exit 1; }
+	@swift --version 2>/dev/null | grep -qE 'Swift version (6\.([2-9]|[1-9][0-9])|[7-9])' || { echo "make: $$(swift --version 2>/dev/null | head -1) is too old: Swift 6.2 or later is needed" >&2; exit 1; }
+
+setup: toolchain ## install the Debian packages that are missing
+	@missing=; for package in $(PACKAGES); do \
+		dpkg-query -W -f '$${Status}' "$$package" 2>/dev/null | grep -q 'ok installed' || missing="$$missing $$package"; done; \
+	if [ -n "$$missing" ]; then \
+		echo "make: installing$$missing"; \
+		[ "$$(id -u)" = 0 ] || { echo "make: installing needs root: run 'sudo apt-get install$$missing'" >&2; exit 1; }; \
+		apt-get update -qq; DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $$missing >/dev/null; \
+	fi
+
+build: setup ## build img and imgserv into .build/release
+	swift build $(SWIFT_FLAGS)
+
+test: setup ## build and run every test (as root: loop devices, network namespaces)
+	@[ "$$(id -u)" = 0 ] || { echo "make: the tests make loop devices and network namespaces: run as root" >&2; exit 1; }
+	swift build $(SWIFT_FLAGS) --build-tests
+	swift test $(SWIFT_FLAGS) --skip-build --disable-xctest
+	Tests/Demo/demo selftest
+
+check: setup ## formatting, directions of imports, forbidden imports
+	swift format lint --strict -r Package.swift Sources Tests
+	Tests/check-imports
+
+demo: build ## image three machines on a private network and prove the outcome
+	IMG_BIN_DIR=$(BIN) Tests/Demo/demo
+
+bench: build ## capture and restore beside partclone, zstd and dd on one disk
+	IMG_BIN_DIR=$(BIN) Benchmarks/capture-restore
+
+fuzz: setup ## run every fuzz target for a while
+	Tests/Fuzz/run
+
+install: build ## install img and imgserv under $(DESTDIR)$(PREFIX)
+	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/sbin
+	install -m 755 $(BIN)/img $(DESTDIR)$(PREFIX)/sbin/img
+	install -m 755 $(BIN)/imgserv $(DESTDIR)$(PREFIX)/sbin/imgserv
+
+clean: ## remove what was built
+	rm -rf .build .build-*

@@ -1,0 +1,140 @@
+// What a capture takes: which disks, which bytes of each partition and why, numbered as chunks.
+package import Blocks
+package import Disk
+package import ImageFormat
+internal import Linux
+package import Overlay
+
+/// Everything decided before the first frame is made.
+package struct CapturePlan: Sendable {
+    /// A disk of the capture with what is taken of it.
+    package struct Source: Sendable {
+        package let disk: LocalDisk
+        package let tables: TableRegions
+        /// What must be captured, in bytes from the disk's start, tables cut out.
+        package let used: ExtentSet
+        /// Partitions whose content the overlay has patched, with their place on the disk.
+        package let contents: [PartitionContent]
+    }
+
+    package let sources: [Source]
+    package let layout: ChunkLayout
+    package let manifest: Manifest
+    package let items: [CaptureItem]
+    package let existing: ChunkSet
+    /// One line for each thing that is not as one would expect: captured whole, left out, unsure.
+    package let notices: [String]
+
+    /// What a capture is asked for.
+    package struct Request: Sendable {
+        /// Slots whose content is left out.
+        package var excludedSlots: Set<Int> = []
+        /// Whether hibernated systems are captured block by block.
+        package var captureHibernated = false
+        /// Program and version, for the manifest.
+        package var creator = "img"
+        package var chunkSize = ChunkLayout.defaultChunkSize
+        /// Memory for what mounting changes, in bytes.
+        package var overlayMemory = OverlayPool.defaultByteCount
+
+        package init() {}
+    }
+
+    /// Largest piece of unpartitioned space before the first partition that is taken as boot-loader gap, in bytes.
+    private static let bootGapLimit = 16 * MiB
+
+    /// Decides everything; reads the disks, changes nothing.
+    ///
+    /// - Throws: `ImagingError` for a disk in use, a damaged table, a hibernated system, an unknown slot.
+    package init(_ disks: [LocalDisk], named: Bool, request: Request) throws {
+        guard !disks.isEmpty else { throw ImagingError("there is no disk to capture") }
+        for disk in disks {
+            if let refusal = disk.refusals(for: .capture, named: named).first {
+                throw ImagingError("\(disk.path) \(refusal)")
+            }
+        }
+        let slots = Set(disks.flatMap { $0.slots.map(\.slot) })
+        if let unknown = request.excludedSlots.subtracting(slots).min() {
+            throw ImagingError("x\(unknown) names a slot that does not exist; 'img dump' lists them")
+        }
+        layout = try ChunkLayout(chunkSize: request.chunkSize, diskSizes: disks.map(\.size))
+        let pool = try OverlayPool(byteCount: request.overlayMemory)
+        var sources: [Source] = []
+        var partitions: [Manifest.PartitionEntry] = []
+        var notices: [String] = []
+        for (index, disk) in disks.enumerated() {
+            let examined = try DiskExamination(disk, index: index, request: request, pool: pool)
+            sources.append(examined.source)
+            partitions += examined.partitions
+            notices += examined.notices
+        }
+        let items = CapturePlan.items(sources, layout: layout)
+        let entries = try sources.map { source in try CapturePlan.entry(source) }
+        manifest = Manifest(
+            imageID: GUID(random: Random.bytes(16)), created: WallClock.text(WallClock.now()),
+            creator: request.creator, firmware: FileTree.exists("/sys/firmware/efi") ? "uefi" : "bios",
+            layout: layout, chunkCount: items.count,
+            usedBytes: items.reduce(0) { $0 + UInt64($1.length) }, disks: entries, partitions: partitions)
+        existing = ChunkSet(items.map(\.number))
+        self.items = items
+        self.sources = sources
+        self.notices = notices
+    }
+
+    private static func items(_ sources: [Source], layout: ChunkLayout) -> [CaptureItem] {
+        var items: [CaptureItem] = []
+        for (index, source) in sources.enumerated() {
+            var next: UInt64 = 0
+            for extent in source.used.extents {
+                // The first region not yet made into an item that this extent touches, and all after it.
+                var region = max(next, extent.offset / layout.chunkSize)
+                while region * layout.chunkSize < extent.end {
+                    let number = layout.bases[index] + UInt32(region)
+                    if case .region(_, let window)? = layout.place(of: number) {
+                        let parts = source.used.intersection(window).extents
+                        items.append(CaptureItem(kind: .chunk, number: number, disk: index, extents: parts))
+                    }
+                    region += 1
+                    next = region
+                }
+            }
+        }
+        for (index, source) in sources.enumerated() where !source.tables.regions.isEmpty {
+            items.append(
+                CaptureItem(
+                    kind: .table, number: layout.tableNumber(disk: index), disk: index,
+                    extents: source.tables.regions.map(\.extent), roles: source.tables.regions.map(\.role)))
+        }
+        return items
+    }
+
+    private static func entry(_ source: Source) throws -> Manifest.DiskEntry {
+        let disk = source.disk
+        let smallest = try TableRelocation.smallestDisk(source.tables.regions, sectorSize: disk.sectorSize)
+        let isBoot = disk.slots.contains { $0.isActive || $0.type.isEFISystem }
+        return Manifest.DiskEntry(
+            size: disk.size, logicalSectorSize: disk.sectorSize, physicalSectorSize: disk.physicalSectorSize,
+            tableType: disk.table.description, model: disk.model, serial: disk.serial, bus: disk.bus.rawValue,
+            rotational: disk.isRotational, role: isBoot ? "boot" : "data", smallestTarget: smallest ?? disk.size)
+    }
+
+    /// The plan in lines for the person at the machine; notices come with it.
+    package var description: [String] {
+        var lines: [String] = []
+        for (index, source) in sources.enumerated() {
+            let disk = source.disk
+            lines.append(
+                "disk \(index + 1): \(disk.path) (\(disk.model.isEmpty ? disk.bus.title : disk.model.printable), "
+                    + "\(disk.size.asBytes), \(disk.table.description.printable))")
+            for partition in manifest.partitions where partition.disk == index {
+                let kind = partition.fileSystem.isEmpty ? "no known content" : partition.fileSystem
+                let label = partition.label.isEmpty ? "" : " '\(partition.label.printable)'"
+                let slot = partition.slot == 0 ? "whole disk" : "slot \(partition.slot)"
+                lines.append(
+                    "  \(slot): \(kind.printable)\(label), \(partition.size.asBytes), "
+                        + "\(partition.usedBytes.asBytes) captured (\(partition.content.rawValue))")
+            }
+        }
+        return lines + notices
+    }
+}

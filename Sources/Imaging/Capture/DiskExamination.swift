@@ -1,0 +1,119 @@
+// Examines one disk of a capture: its tables, its boot-loader gap, and the used blocks of each partition.
+internal import Blocks
+internal import Disk
+internal import ImageFormat
+internal import Linux
+internal import Overlay
+
+/// What a capture finds on one disk.
+struct DiskExamination {
+    let source: CapturePlan.Source
+    let partitions: [Manifest.PartitionEntry]
+    let notices: [String]
+
+    /// Largest piece of unpartitioned space before the first partition that is taken as boot-loader gap, in bytes.
+    private static let bootGapLimit = 16 * MiB
+
+    /// Swap and what else libblkid calls by these names holds nothing but its header.
+    private static let headerOnly: Set<String> = ["swap"]
+
+    init(_ disk: LocalDisk, index: Int, request: CapturePlan.Request, pool: OverlayPool) throws {
+        let reader = try DiskReader(disk)
+        let tables = try TableRegions(of: reader, table: disk.table)
+        try reader.close()
+        var notices: [String] = []
+        switch tables.soundness {
+        case .sound: break
+        case .primaryDamaged(let reason):
+            notices.append("\(disk.path): its primary GPT is unusable (\(reason)); the backup is used")
+        case .backupDamaged(let reason):
+            notices.append("\(disk.path): its backup GPT is unusable (\(reason)); the restored disk gets a new one")
+        case .unusable(let reason):
+            throw ImagingError("\(disk.path) has a partition table that cannot be followed: \(reason)")
+        }
+        if let notice = disk.tableNotice { notices.append("\(disk.path): \(notice)") }
+
+        var used = ExtentSet()
+        var contents: [PartitionContent] = []
+        var entries: [Manifest.PartitionEntry] = []
+        if tables.regions.isEmpty {
+            // No table of a known kind: the disk itself is the one thing to capture.
+            let whole = PartitionSource(
+                path: disk.path, extent: Extent(offset: 0, length: disk.size), sectorSize: disk.sectorSize)
+            let outcome = try DiskExamination.content(of: whole, type: disk.content?.type, slot: 0, request, pool)
+            used = outcome.content.used
+            contents.append(outcome.content)
+            if let notice = outcome.notice { notices.append(notice) }
+            entries.append(
+                Manifest.PartitionEntry(
+                    slot: 0, disk: index, number: 0, type: "", typeName: "", name: "", uuid: "",
+                    fileSystem: disk.content?.type ?? "", label: disk.content?.label ?? "", offset: 0,
+                    size: disk.size, usedBytes: outcome.content.used.byteCount, content: outcome.kind,
+                    reason: outcome.reason))
+        } else {
+            let first = disk.slots.map(\.extent.offset).min() ?? disk.size
+            used.insert(Extent(offset: 0, length: min(first, DiskExamination.bootGapLimit, disk.size)))
+            for partition in disk.slots {
+                var taken = ExtentSet()
+                var kind = Manifest.PartitionEntry.Content.excluded
+                var reason = "left out by x\(partition.slot)"
+                if !request.excludedSlots.contains(partition.slot) {
+                    let place = PartitionSource(
+                        path: disk.path, extent: partition.extent, sectorSize: disk.sectorSize,
+                        name: partition.path.isEmpty ? "partition \(partition.number) of \(disk.path)" : partition.path)
+                    let outcome = try DiskExamination.content(
+                        of: place, type: partition.content?.type, slot: partition.slot, request, pool)
+                    taken = outcome.content.used
+                    kind = outcome.kind
+                    reason = outcome.reason
+                    contents.append(outcome.content)
+                    used = used.union(taken.shifted(by: partition.extent.offset))
+                    if let notice = outcome.notice { notices.append(notice) }
+                }
+                entries.append(
+                    Manifest.PartitionEntry(
+                        slot: partition.slot, disk: index, number: partition.number,
+                        type: partition.type.description, typeName: partition.type.title, name: partition.name,
+                        uuid: partition.uuid, fileSystem: partition.content?.type ?? "",
+                        label: partition.content?.label ?? "", offset: partition.extent.offset,
+                        size: partition.extent.length, usedBytes: taken.byteCount, content: kind, reason: reason))
+            }
+        }
+        source = CapturePlan.Source(
+            disk: disk, tables: tables, used: used.subtracting(tables.extents), contents: contents)
+        partitions = entries
+        self.notices = notices
+    }
+
+    private struct Outcome {
+        var content: PartitionContent
+        var kind: Manifest.PartitionEntry.Content
+        var reason = ""
+        var notice: String?
+    }
+
+    /// Asks the overlay what is used, and words what it says.
+    private static func content(
+        of source: PartitionSource, type: String?, slot: Int, _ request: CapturePlan.Request, _ pool: OverlayPool
+    ) throws -> Outcome {
+        let place = slot == 0 ? source.name : "slot \(slot) (\(source.name))"
+        switch try mapUsedBlocks(of: source, fileSystem: type, pool: pool) {
+        case .mapped(let content):
+            let kind: Manifest.PartitionEntry.Content = headerOnly.contains(type ?? "") ? .header : .used
+            return Outcome(content: content, kind: kind)
+        case .whole(let reason):
+            return Outcome(
+                content: .whole(of: source), kind: .whole, reason: reason,
+                notice: "\(place) is captured whole, \(source.extent.length.asBytes): \(reason)")
+        case .hibernated(let what, let remedy):
+            guard request.captureHibernated else {
+                throw ImagingError(
+                    "\(place) holds \(what): \(remedy); or add the word 'whole' to capture it as it is, "
+                        + "all \(source.extent.length.asBytes) of it")
+            }
+            return Outcome(
+                content: .whole(of: source), kind: .whole, reason: what,
+                notice: "\(place) is captured whole, \(source.extent.length.asBytes): it holds \(what)")
+        }
+    }
+}

@@ -1,0 +1,99 @@
+// img makel: plan, then disks → image file.
+internal import Blocks
+internal import Disk
+internal import ImageFormat
+internal import Linux
+internal import Synchronization
+
+/// A capture of this machine's disks into a file.
+package final class LocalCapture: Sendable {
+    package struct Options: Sendable {
+        package var path: String
+        /// A word of comp=.
+        package var compression: String
+        package var excludedSlots: Set<Int>
+        /// The words of disks=; nil for all eligible disks.
+        package var disks: [String]?
+        package var captureHibernated: Bool
+        package var creator: String
+
+        package init(
+            path: String, compression: String, excludedSlots: Set<Int>, disks: [String]?, captureHibernated: Bool,
+            creator: String
+        ) {
+            self.path = path
+            self.compression = compression
+            self.excludedSlots = excludedSlots
+            self.disks = disks
+            self.captureHibernated = captureHibernated
+            self.creator = creator
+        }
+    }
+
+    package struct Result: Sendable {
+        package let contentBytes: UInt64
+        package let fileBytes: UInt64
+        package let frameCount: UInt64
+        package let seconds: Double
+    }
+
+    private let options: Options
+    private let compression: Compression
+    private let plan: CapturePlan
+    private let pipeline = Mutex<CapturePipeline?>(nil)
+
+    /// Whether `word` is one that comp= takes.
+    package static func isCompression(_ word: String) -> Bool { Compression(word: word) != nil }
+
+    /// Makes the plan; `report` gets a line while that takes a moment.
+    ///
+    /// - Throws: Where the file exists, a disk is in use, a system is hibernated, or no disk is eligible.
+    package init(_ options: Options, report: (String) -> Void) throws {
+        guard let compression = Compression(word: options.compression) else {
+            throw ImagingError("comp= takes 0 to 9, none, speed, balanced or size, not '\(options.compression)'")
+        }
+        guard !FileTree.exists(options.path) else {
+            throw ImagingError("\(options.path) exists already; an image never replaces a file")
+        }
+        let disks = try LocalDisks(DiskInventory.Context(imageFile: options.path), words: options.disks)
+        var request = CapturePlan.Request()
+        request.excludedSlots = options.excludedSlots
+        request.captureHibernated = options.captureHibernated
+        request.creator = options.creator
+        report("asking the file systems which blocks are used")
+        let eligible = disks.all.filter { $0.refusals(for: .capture, named: false).isEmpty }
+        let taken = options.disks == nil ? eligible : disks.named
+        guard !taken.isEmpty else { throw ImagingError(disks.noneEligible(for: .capture)) }
+        self.options = options
+        self.compression = compression
+        plan = try CapturePlan(taken, named: options.disks != nil, request: request)
+    }
+
+    /// The plan in lines.
+    package var description: [String] { plan.description }
+
+    /// Ends the capture; `run` throws `reason`, and no file is left.
+    package func cancel(_ reason: String) { pipeline.withLock { $0?.cancel(reason) } }
+
+    /// Captures; the file has its name only when this returns.
+    package func run(_ progress: Progress) throws -> Result {
+        let began = MonotonicClock.now()
+        let content = try DiskContent(plan)
+        progress.begin("capturing", totalBytes: plan.manifest.usedBytes, totalChunks: plan.items.count)
+        let writer = try StoredImageWriter(path: options.path, manifest: plan.manifest, existing: plan.existing)
+        let pipeline = CapturePipeline(
+            layout: plan.layout, compression: compression, source: content, progress: progress)
+        self.pipeline.withLock { $0 = pipeline }
+        let outcome = Swift.Result {
+            try unsafe pipeline.run(plan.items) { header, prefixAndHeader, payload in
+                try unsafe writer.write(header, prefixAndHeader: prefixAndHeader, payload: payload)
+            }
+        }
+        try content.close()
+        try outcome.get()
+        let (totals, byteCount) = try writer.finish()
+        return Result(
+            contentBytes: totals.contentBytes, fileBytes: byteCount, frameCount: totals.frameCount,
+            seconds: Double(MonotonicClock.now() - began) / 1e9)
+    }
+}

@@ -1,0 +1,13 @@
+// The processes that `img` starts of itself: what they are is decided before anything else in the program.
+internal import Linux
+internal import Overlay
+
+/// Runs a process of the overlay if `arguments`, without the program's name, ask for one.
+///
+/// Returns its exit status, or nil for everything else. No thread may have been started before.
+package func runHiddenService(_ arguments: [String]) -> Int32? {
+    runOverlayService(arguments)
+}
+
+/// Ends the program after what was printed has been written.
+package func exitProgram(_ status: Int32) -> Never { ThisProcess.exit(status) }

@@ -1,0 +1,63 @@
+// img info FILE: what an image holds.
+internal import Blocks
+package import ImageFormat
+
+/// An image file's manifest and totals, ready to be shown.
+package struct ImageDescription: Encodable, Sendable {
+    package let path: String
+    package let manifest: Manifest
+    package let frames: UInt64
+    /// Bytes of content, of encoded payload, and of the file.
+    package let contentBytes: UInt64
+    package let payloadBytes: UInt64
+    package let fileBytes: UInt64
+    /// Places of the source that could not be read and are zeros.
+    package let unreadablePlaces: Int
+    /// Why the frames had to be found by reading through the file; nil for a sound one.
+    package let scanned: String?
+
+    /// Opens the image and reads its manifest, closing record and index.
+    package init(path: String) throws {
+        let bytes = try StoredImageBytes(path: path)
+        let image = try ImageFileReader(path: path)
+        self.path = path
+        manifest = image.manifest
+        frames = image.closing.frameCount
+        contentBytes = image.closing.contentBytes
+        payloadBytes = image.closing.payloadBytes
+        fileBytes = bytes.byteCount
+        unreadablePlaces = image.closing.unreadable.count
+        if case .scan(let reason) = image.origin { scanned = reason } else { scanned = nil }
+    }
+
+    package var lines: [String] {
+        let ratio = payloadBytes == 0 ? "all zeros" : "ratio \((Double(contentBytes) / Double(fileBytes)).withThreeDigits)"
+        var lines = [
+            "\(path): image \(manifest.imageID), made \(manifest.created.printable) by \(manifest.creator.printable)",
+            "  started by \(manifest.firmware.printable), \(frames) chunks of at most \(manifest.chunkSize.asBytes)",
+            "  \(contentBytes.asBytes) of content in a file of \(fileBytes.asBytes), \(ratio)",
+        ]
+        if let scanned { lines.append("  \(scanned); every chunk was found by reading through the file") }
+        if unreadablePlaces > 0 { lines.append("  \(unreadablePlaces) unreadable places of the source are zeros") }
+        for (index, disk) in manifest.disks.enumerated() {
+            let model = disk.model.isEmpty ? "" : "\(disk.model.printable), "
+            lines.append(
+                "disk \(index + 1): \(model)\(disk.bus.printable), \(disk.rotational ? "rotating" : "solid-state"), "
+                    + "\(disk.size.asBytes), sectors \(disk.logicalSectorSize)/\(disk.physicalSectorSize), "
+                    + "table \(disk.tableType.printable), \(disk.role.printable)")
+            lines.append("  smallest disk that fits: \(disk.smallestTarget) bytes (\(disk.smallestTarget.asBytes))")
+            var table = [["slot", "type", "size", "captured", "content", "file system", "label"]]
+            for partition in manifest.partitions where partition.disk == index {
+                table.append([
+                    partition.slot == 0 ? "-" : "\(partition.slot)", partition.typeName.printable,
+                    partition.size.asBytes, partition.usedBytes.asBytes,
+                    partition.reason.isEmpty
+                        ? partition.content.rawValue : "\(partition.content.rawValue): \(partition.reason.printable)",
+                    partition.fileSystem.printable, partition.label.printable,
+                ])
+            }
+            if table.count > 1 { lines += table.aligned.map { "  " + $0 } }
+        }
+        return lines
+    }
+}

@@ -1,0 +1,30 @@
+// This machine's disks, and those that disks= names.
+internal import Disk
+
+/// The disks a command may work with.
+struct LocalDisks {
+    /// Every whole disk of this machine.
+    let all: [LocalDisk]
+    /// The disks of disks=, in the order of the words; empty without.
+    let named: [LocalDisk]
+
+    /// Looks at the disks; a word of disks= that is no disk is an error.
+    init(_ context: DiskInventory.Context, words: [String]?) throws {
+        let inventory = DiskInventory()
+        all = try inventory.disks(context)
+        named = DiskInventory.assignSlots(
+            try (words ?? []).map { word in
+                guard !word.isEmpty else { throw ImagingError("disks= lacks the name of a disk") }
+                return try inventory.describe(path: word, context)
+            })
+    }
+
+    /// The sentence for a machine without a disk that may be taken by itself.
+    func noneEligible(for purpose: LocalDisk.Purpose) -> String {
+        guard !all.isEmpty else { return "this machine has no disks" }
+        let reasons = all.map { disk in
+            "\(disk.path) \(disk.refusals(for: purpose, named: false).map(\.description).joined(separator: ", "))"
+        }
+        return "no disk of this machine is eligible: \(reasons.joined(separator: "; ")) (disks= names one all the same)"
+    }
+}

@@ -1,0 +1,92 @@
+// img restorel: an image file → disks, through the same pipeline as a session.
+internal import Blocks
+internal import Disk
+internal import ImageFormat
+internal import Linux
+internal import Synchronization
+
+/// A restore of an image file to this machine's disks.
+package final class LocalRestore: Sendable {
+    private let path: String
+    private let image: ImageFileReader
+    private let plan: RestorePlan
+    private let verify: Bool
+    private let pipeline = Mutex<RestorePipeline?>(nil)
+
+    /// Opens the image and makes the plan; touches nothing.
+    ///
+    /// - Parameters:
+    ///   - path: The image file.
+    ///   - disks: The words of disks=; nil without.
+    ///   - verify: Whether every chunk is read back from the disks.
+    /// - Throws: Where the image is no whole one, or it is not certain and possible which disk gets what.
+    package init(path: String, disks words: [String]?, verify: Bool) throws {
+        self.path = path
+        self.verify = verify
+        image = try ImageFileReader(path: path)
+        let disks = try LocalDisks(DiskInventory.Context(imageFile: path), words: words)
+        plan = try RestorePlan(manifest: image.manifest, disks: disks.all, named: words == nil ? nil : disks.named)
+        try checkFrames()
+    }
+
+    /// Makes sure that every chunk and every table of the file can be written to its target.
+    ///
+    /// A session cannot know that before it has received everything; a file can, so nothing is lost to a bad one.
+    private func checkFrames() throws {
+        let decoder = FrameDecoder()
+        for assignment in plan.assignments {
+            let target = assignment.target
+            let sector = UInt64(target.sectorSize)
+            for entry in image.entries where entry.header.disk == assignment.imageDisk {
+                let header = entry.header
+                guard header.kind == .chunk else {
+                    let frame = try image.frame(entry)
+                    do throws(DecodeError) {
+                        let (_, content) = try frame.withBytes { span throws(DecodeError) in
+                            try decoder.content(of: span, layout: image.layout)
+                        }
+                        _ = try TableContent(header, content: content).regions(on: target)
+                    } catch {
+                        throw ImagingError("\(path): the partition table for \(target.path) is unusable: \(error)")
+                    }
+                    continue
+                }
+                guard header.extents.allSatisfy({ $0.offset % sector == 0 && $0.length % sector == 0 }),
+                    (header.extents.last?.end ?? 0) <= target.size
+                else {
+                    throw ImagingError(
+                        "\(path): chunk \(header.number) does not lie on whole sectors inside \(target.path)")
+                }
+            }
+        }
+    }
+
+    /// The plan in lines.
+    package var description: [String] {
+        var lines = plan.description(of: image.manifest)
+        if case .scan(let reason) = image.origin {
+            lines.append("\(path): \(reason); every chunk was found by reading through it")
+        }
+        if !image.closing.unreadable.isEmpty {
+            lines.append("\(path): \(image.closing.unreadable.count) unreadable places of the source are zeros")
+        }
+        return lines
+    }
+
+    /// Ends the restore; `run` throws `reason`, and the disks are left without tables.
+    package func cancel(_ reason: String) { pipeline.withLock { $0?.cancel(reason) } }
+
+    /// Bytes of content in the image.
+    package var contentBytes: UInt64 { image.closing.contentBytes }
+
+    /// Restores; returns only when everything is on the disks, flushed, and the tables read back.
+    package func run(_ progress: Progress, report: @escaping @Sendable (String) -> Void) throws {
+        progress.begin("restoring", totalBytes: image.closing.contentBytes, totalChunks: image.existing.count)
+        let source = FileFrameSource(image, name: path, wanted: image.existing)
+        let sink = DiskSink(plan, layout: image.layout, report: report)
+        let pipeline = RestorePipeline(
+            layout: image.layout, wanted: image.existing, source: source, sink: sink, progress: progress)
+        self.pipeline.withLock { $0 = pipeline }
+        try pipeline.run(verify: verify)
+    }
+}

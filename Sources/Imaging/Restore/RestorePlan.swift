@@ -1,0 +1,139 @@
+// Which image disk goes to which local disk, by what rule, or why nothing may be touched.
+internal import Blocks
+package import Disk
+package import ImageFormat
+
+/// The mapping of an image's disks to local disks; it exists only if every check passed.
+package struct RestorePlan: Sendable {
+    /// Why an image disk goes to a local disk.
+    package enum Rule: String, Sendable {
+        case named = "named by disks="
+        case only = "the only eligible disk"
+        case sameKind = "the only eligible disk of its kind that is large enough"
+    }
+
+    /// One image disk and its target.
+    package struct Assignment: Sendable {
+        package let imageDisk: Int
+        package let target: LocalDisk
+        package let rule: Rule
+    }
+
+    package let assignments: [Assignment]
+
+    /// Decides the targets (DESIGN §7.1) and checks every one; touches nothing.
+    ///
+    /// - Parameters:
+    ///   - manifest: The image's manifest.
+    ///   - disks: All disks of this machine.
+    ///   - named: The disks of `disks=`, in the order of the image's disks; nil without that word.
+    /// - Throws: `ImagingError` with all figures where an image disk has no certain, fitting, free target.
+    package init(manifest: Manifest, disks: [LocalDisk], named: [LocalDisk]?) throws {
+        let image = manifest.disks
+        let eligible = disks.filter { $0.refusals(for: .restore, named: false).isEmpty }
+        if let named {
+            guard named.count == image.count else {
+                throw ImagingError(
+                    "the image has \(image.count.counted("disk")), disks= names \(named.count): "
+                        + "name one local disk for each, the image's first disk first")
+            }
+            assignments = named.enumerated().map { Assignment(imageDisk: $0, target: $1, rule: .named) }
+        } else if image.count == 1, eligible.count == 1 {
+            assignments = [Assignment(imageDisk: 0, target: eligible[0], rule: .only)]
+        } else {
+            let candidates = image.map { entry in
+                eligible.filter {
+                    $0.bus.rawValue == entry.bus && $0.isRotational == entry.rotational && $0.size >= entry.smallestTarget
+                }
+            }
+            guard candidates.allSatisfy({ $0.count == 1 }), Set(candidates.map { $0[0].path }).count == image.count
+            else { throw ImagingError(RestorePlan.undecided(manifest, disks: disks, eligible: eligible)) }
+            assignments = candidates.enumerated().map { Assignment(imageDisk: $0, target: $1[0], rule: .sameKind) }
+        }
+        try check(image)
+    }
+
+    private func check(_ image: [Manifest.DiskEntry]) throws {
+        for (index, assignment) in assignments.enumerated() {
+            let target = assignment.target
+            let entry = image[assignment.imageDisk]
+            for earlier in assignments[..<index] where earlier.target.isSameDisk(as: target) {
+                throw ImagingError("\(target.path) is named for two disks of the image")
+            }
+            if let refusal = target.refusals(for: .restore, named: assignment.rule == .named).first {
+                throw ImagingError("\(target.path) \(refusal)")
+            }
+            guard target.sectorSize == entry.logicalSectorSize else {
+                throw ImagingError(
+                    "\(target.path) has sectors of \(target.sectorSize) bytes, disk \(assignment.imageDisk + 1) of the "
+                        + "image has sectors of \(entry.logicalSectorSize)")
+            }
+            guard target.size >= entry.smallestTarget else {
+                throw ImagingError(
+                    "\(target.path) is too small: disk \(assignment.imageDisk + 1) of the image needs "
+                        + "\(entry.smallestTarget) bytes (\(entry.smallestTarget.asBytes)), it has \(target.size) "
+                        + "(\(target.size.asBytes))")
+            }
+        }
+    }
+
+    private static func undecided(_ manifest: Manifest, disks: [LocalDisk], eligible: [LocalDisk]) -> String {
+        var lines = ["it is not certain which disk of this machine gets which disk of the image; nothing was touched"]
+        lines.append("in the image:")
+        for (index, entry) in manifest.disks.enumerated() {
+            let kind = entry.rotational ? "rotating" : "solid-state"
+            lines.append(
+                "  disk \(index + 1): \(entry.model.printable), \(entry.size.asBytes), \(entry.bus.printable), \(kind), "
+                    + "needs \(entry.smallestTarget.asBytes)")
+        }
+        lines.append("in this machine:")
+        for disk in disks {
+            let refusals = disk.refusals(for: .restore, named: false)
+            let kind = disk.isRotational ? "rotating" : "solid-state"
+            let state = refusals.isEmpty ? "eligible" : refusals.map(\.description).joined(separator: ", ")
+            lines.append(
+                "  \(disk.path): \(disk.model.printable), \(disk.size.asBytes), \(disk.bus.rawValue), \(kind): \(state)")
+        }
+        let suggested = (0..<manifest.disks.count).map { index in
+            eligible.indices.contains(index) ? eligible[index].path : "/dev/…"
+        }
+        lines.append("say which: disks=\(suggested.joined(separator: ","))")
+        return lines.joined(separator: "\n")
+    }
+
+    /// The plan in lines for the person at the machine.
+    package func description(of manifest: Manifest) -> [String] {
+        assignments.flatMap { assignment -> [String] in
+            let entry = manifest.disks[assignment.imageDisk]
+            let target = assignment.target
+            let model = target.model.isEmpty ? target.bus.title : target.model.printable
+            var lines = [
+                "disk \(assignment.imageDisk + 1) of the image (\(entry.size.asBytes), \(entry.tableType.printable)) "
+                    + "goes to \(target.path) (\(model), \(target.size.asBytes)): \(assignment.rule.rawValue)"
+            ]
+            let count = target.slots.count
+            if count > 0 { lines.append("  deletes \(count.counted("partition")) of \(target.path)") }
+            return lines
+        }
+    }
+}
+
+extension LocalDisk {
+    /// Whether both stand for the same device or file, whatever path was typed.
+    func isSameDisk(as other: LocalDisk) -> Bool {
+        if let device = deviceNumber { return device == other.deviceNumber }
+        return path == other.path
+    }
+}
+
+extension Int {
+    /// "1 disk", "3 disks".
+    package func counted(_ noun: String) -> String { self == 1 ? "1 \(noun)" : "\(self) \(noun)s" }
+}
+
+extension String {
+    /// The text without control characters: what came from an image or a device goes to a terminal.
+    package var printable: String {
+        String(unicodeScalars.map { $0.properties.generalCategory == .control ? "?" : Character($0) })
+    }
+}

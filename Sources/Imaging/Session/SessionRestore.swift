@@ -1,0 +1,155 @@
+// img session: a multicast session → disks, through the same pipeline as a restore from a file.
+internal import Blocks
+internal import Disk
+internal import ImageFormat
+internal import Linux
+internal import SessionProtocol
+internal import SessionTransport
+internal import Synchronization
+
+/// Taking part in one session.
+package final class SessionRestore: Sendable {
+    package struct Options: Sendable {
+        package var name: String
+        /// The network interface; nil for that of the route to the host.
+        package var interface: String?
+        /// The words of disks=; nil without. `["discard"]` throws the data away.
+        package var disks: [String]?
+        /// Fingerprint of the only host key to believe.
+        package var key: String?
+        package var verify: Bool
+        /// Whether to print the plan and leave.
+        package var planOnly: Bool
+
+        package init(
+            name: String, interface: String? = nil, disks: [String]? = nil, key: String? = nil, verify: Bool = false,
+            planOnly: Bool = false
+        ) {
+            self.name = name
+            self.interface = interface
+            self.disks = disks
+            self.key = key
+            self.verify = verify
+            self.planOnly = planOnly
+        }
+    }
+
+    package struct Result: Sendable {
+        /// Bytes of content that were proven and written.
+        package let contentBytes: UInt64
+        /// Seconds from the first need to the last write.
+        package let seconds: Double
+        /// Disks written to; none for discard.
+        package let disks: [String]
+    }
+
+    private let options: Options
+    private let disks: LocalDisks
+    private let runner: ParticipantRunner
+    private let report: @Sendable (String) -> Void
+    private let pipeline = Mutex<RestorePipeline?>(nil)
+
+    private var discards: Bool { options.disks == ["discard"] }
+
+    /// Looks at the disks and starts searching for the session; touches nothing.
+    ///
+    /// `report` gets a line for each thing a person wants to know; it is called from several threads.
+    package init(_ options: Options, report: @escaping @Sendable (String) -> Void) throws {
+        self.options = options
+        self.report = report
+        guard (1...255).contains(options.name.utf8.count) else {
+            throw ImagingError("a session's name has 1 to 255 bytes")
+        }
+        disks = try LocalDisks(DiskInventory.Context(), words: options.disks == ["discard"] ? nil : options.disks)
+        var settings = ParticipantSettings(name: options.name)
+        settings.interface = options.interface
+        if let key = options.key {
+            guard let fingerprint = Fingerprint(key) else {
+                throw ImagingError("key= takes a fingerprint of 4 groups of 4 characters, not '\(key)'")
+            }
+            settings.pinned = fingerprint
+        }
+        let shown = options.disks == nil ? disks.all : disks.named
+        settings.disks = shown.prefix(64).map { DiskSummary(text: "\($0.name) \($0.model)", size: $0.size) }
+        report("waiting for session \(options.name)")
+        runner = try ParticipantRunner(settings) { event in
+            if let line = SessionRestore.sentence(event) { report(line) }
+        }
+    }
+
+    /// Waits for the session, restores its image, and returns only when all is proven, written and told to the host.
+    package func run(_ progress: Progress) throws -> Result? {
+        do {
+            let accepted = try runner.join()
+            let result = try restore(accepted, progress)
+            guard let result else {
+                try runner.finish(.failed("only the plan was asked for"))
+                return nil
+            }
+            try runner.finish(
+                .done(bytes: result.contentBytes, text: discards ? "received and discarded" : "restored"))
+            return result
+        } catch {
+            // The host shows the reason; that it may not be reachable any more changes nothing here.
+            try? runner.finish(.failed("\(error)"))
+            throw error
+        }
+    }
+
+    /// Ends the session from this side; `run` throws `reason`.
+    package func cancel(_ reason: String) {
+        pipeline.withLock { $0?.cancel(reason) }
+        runner.cancel(reason: reason)
+    }
+
+    private func restore(_ accepted: AcceptedSession, _ progress: Progress) throws -> Result? {
+        let manifest: Manifest
+        let layout: ChunkLayout
+        do {
+            manifest = try Manifest(decoding: accepted.manifest)
+            layout = try manifest.layout()
+            guard try manifest.identifier() == accepted.image, manifest.chunkCount == accepted.existing.count,
+                (accepted.existing.last ?? 0) < layout.numbers.upperBound
+            else { throw DecodeError.invalid("its manifest and its chunks do not belong together") }
+        } catch let error as DecodeError {
+            throw ImagingError("session \(options.name) has an unusable image: \(error)")
+        }
+        let sink: any ContentSink
+        var targets: [String] = []
+        if discards {
+            report("receiving \(manifest.usedBytes.asBytes) and throwing it away")
+            sink = DiscardSink()
+        } else {
+            let plan = try RestorePlan(
+                manifest: manifest, disks: disks.all, named: options.disks == nil ? nil : disks.named)
+            for line in plan.description(of: manifest) { report(line) }
+            targets = plan.assignments.map(\.target.path)
+            sink = DiskSink(plan, layout: layout, report: report)
+        }
+        if options.planOnly { return nil }
+        progress.begin("receiving", totalBytes: manifest.usedBytes, totalChunks: accepted.existing.count)
+        let began = MonotonicClock.now()
+        let pipeline = RestorePipeline(
+            layout: layout, wanted: accepted.existing, source: SessionFrameSource(runner), sink: sink,
+            progress: progress)
+        self.pipeline.withLock { $0 = pipeline }
+        runner.need(accepted.existing)
+        try pipeline.run(verify: options.verify && !discards)
+        return Result(
+            contentBytes: manifest.usedBytes, seconds: Double(MonotonicClock.now() - began) / 1e9, disks: targets)
+    }
+
+    /// What an event says to the person at the machine; nil for those the progress line shows.
+    private static func sentence(_ event: ParticipantEvent) -> String? {
+        switch event {
+        case .found(let endpoint, let fingerprint): "found a host at \(endpoint), key \(fingerprint)"
+        case .accepted: "joined the session"
+        case .waiting(let joined, let needed): "registered \(joined)/\(needed), waiting for the start"
+        case .started: "the session has started"
+        case .notice(let text): text.printable
+        case .lostHost(let reason): "lost the host (\(reason.printable)); looking for it, what was received stays"
+        case .rejoined: "back in the session"
+        case .frame, .complete, .ended: nil
+        }
+    }
+}

@@ -1,0 +1,140 @@
+// What the kernel knows about a block device, and the few things it does to one (ioctl group BLK*).
+internal import CLinux
+internal import Glibc
+internal import SystemPackage
+
+extension Descriptor {
+    /// Size of the block device in bytes (ioctl `BLKGETSIZE64`).
+    package func blockDeviceSize() throws(SystemError) -> UInt64 {
+        var size: UInt64 = 0
+        _ = try systemCall("find the size of \(name)") {
+            unsafe clinux_ioctl(number, clinux_BLKGETSIZE64, &size)
+        }
+        return size
+    }
+
+    /// Logical sector size of the block device in bytes (ioctl `BLKSSZGET`).
+    package func logicalSectorSize() throws(SystemError) -> UInt32 {
+        var size: Int32 = 0
+        _ = try systemCall("find the sector size of \(name)") {
+            unsafe clinux_ioctl(number, clinux_BLKSSZGET, &size)
+        }
+        return UInt32(clamping: size)
+    }
+
+    /// Physical sector size of the block device in bytes (ioctl `BLKPBSZGET`).
+    package func physicalSectorSize() throws(SystemError) -> UInt32 {
+        var size: UInt32 = 0
+        _ = try systemCall("find the physical sector size of \(name)") {
+            unsafe clinux_ioctl(number, clinux_BLKPBSZGET, &size)
+        }
+        return size
+    }
+
+    /// Whether the kernel refuses writes to the block device (ioctl `BLKROGET`).
+    package func isBlockDeviceReadOnly() throws(SystemError) -> Bool {
+        var flag: Int32 = 0
+        _ = try systemCall("ask whether \(name) is read-only") {
+            unsafe clinux_ioctl(number, clinux_BLKROGET, &flag)
+        }
+        return flag != 0
+    }
+
+    /// Makes the kernel refuse or accept writes to the block device (ioctl `BLKROSET`).
+    package func setBlockDeviceReadOnly(_ readOnly: Bool) throws(SystemError) {
+        var flag: Int32 = readOnly ? 1 : 0
+        _ = try systemCall("set \(name) \(readOnly ? "read-only" : "writable")") {
+            unsafe clinux_ioctl(number, clinux_BLKROSET, &flag)
+        }
+    }
+
+    /// Writes back and drops what the kernel has cached of the block device (ioctl `BLKFLSBUF`).
+    package func flushBlockDeviceBuffers() throws(SystemError) {
+        _ = try systemCall("flush the buffers of \(name)") { clinux_ioctl_value(number, clinux_BLKFLSBUF, 0) }
+    }
+
+    /// Makes the kernel forget the block device's partitions and read its table anew (ioctl `BLKRRPART`).
+    ///
+    /// The kernel answers EBUSY while a partition is in use. It finds only the kinds of table it was built for.
+    package func rereadPartitionTable() throws(SystemError) {
+        _ = try systemCall("re-read the partition table of \(name)") {
+            clinux_ioctl_value(number, clinux_BLKRRPART, 0)
+        }
+    }
+
+    /// Tells the kernel of a partition of the block device (ioctl `BLKPG`); offset and length in bytes.
+    ///
+    /// EBUSY means that it already has one with this number or in this place.
+    package func addPartition(_ partition: Int32, offset: UInt64, length: UInt64) throws(SystemError) {
+        _ = try systemCall("add partition \(partition) of \(name)") {
+            let (start, length) = (Int64(clamping: offset), Int64(clamping: length))
+            return clinux_blkpg(number, Int32(BLKPG_ADD_PARTITION), partition, start, length)
+        }
+    }
+
+    /// Makes the kernel forget a partition of the block device (ioctl `BLKPG`).
+    package func removePartition(_ partition: Int32) throws(SystemError) {
+        _ = try systemCall("remove partition \(partition) of \(name)") {
+            clinux_blkpg(number, Int32(BLKPG_DEL_PARTITION), partition, 0, 0)
+        }
+    }
+
+    /// Drops the file's clean pages from the page cache, so that the next read comes from the medium.
+    ///
+    /// C function `posix_fadvise(POSIX_FADV_DONTNEED)`; call after `synchronize`.
+    package func dropCache() { _ = posix_fadvise(number, 0, 0, POSIX_FADV_DONTNEED) }
+}
+
+/// Keeps a block device read-only for the kernel and everybody else, and gives it back as it was.
+///
+/// The flag stops file systems of this kernel from replaying a journal onto a source by mistake. On anything but a
+/// block device the guard does nothing. `close` reports errors; forgetting it restores the flag without a report.
+package struct ReadOnlyGuard: ~Copyable {
+    private let name: String
+    private let guarded: GuardedNumber
+
+    /// Opens `path` read-only and sets the flag if it is not yet set.
+    package init(_ path: String) throws(SystemError) {
+        let descriptor = try Descriptor(opening: path, .readOnly)
+        var changed = false
+        if try FileStatus(of: descriptor).kind == .blockDevice, try !descriptor.isBlockDeviceReadOnly() {
+            try descriptor.setBlockDeviceReadOnly(true)
+            changed = true
+        }
+        name = path
+        guarded = GuardedNumber(number: descriptor.take(), changed: changed)
+    }
+
+    /// Restores the former value of the flag.
+    package consuming func close() throws(SystemError) {
+        let name = self.name
+        let (number, changed) = guarded.take()
+        let descriptor = Descriptor(owning: number, name: name)
+        if changed { try descriptor.setBlockDeviceReadOnly(false) }
+        try descriptor.close()
+    }
+}
+
+/// An open device whose flag is still to be restored.
+// Not private: 6.3.1 cannot link another module's metadata of a private type without copies.
+struct GuardedNumber: ~Copyable {
+    let number: Int32
+    let changed: Bool
+
+    init(number: Int32, changed: Bool) {
+        self.number = number
+        self.changed = changed
+    }
+
+    deinit {
+        var flag: Int32 = 0
+        if changed { _ = unsafe clinux_ioctl(number, clinux_BLKROSET, &flag) }
+        _ = Glibc.close(number)
+    }
+
+    consuming func take() -> (Int32, Bool) {
+        let result = (number, changed)
+        discard self
+        return result
+    }
+}

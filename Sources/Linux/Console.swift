@@ -1,0 +1,48 @@
+// Standard output and standard error of a command-line program.
+internal import CLinux
+internal import Glibc
+
+/// The two streams a program talks to people with.
+package enum Console {
+    /// Writes text and a line end to standard output; a closed pipe is not an error.
+    package static func print(_ line: String) { write(line + "\n", to: 1) }
+
+    /// Writes text as it is to standard output.
+    package static func write(_ text: String) { write(text, to: 1) }
+
+    /// Writes text and a line end to standard error.
+    package static func error(_ line: String) { write(line + "\n", to: 2) }
+
+    /// Whether standard output is a terminal.
+    package static var isTerminal: Bool { isatty(1) == 1 }
+
+    /// Columns of the terminal; 80 where there is none.
+    package static var columns: Int {
+        var size = winsize()
+        let result = unsafe clinux_ioctl(1, UInt(TIOCGWINSZ), &size)
+        return result == 0 && size.ws_col > 0 ? Int(size.ws_col) : 80
+    }
+
+    private static func write(_ text: String, to stream: Int32) {
+        let bytes = Array(text.utf8)
+        var done = 0
+        while done < bytes.count {
+            let count = unsafe bytes.withUnsafeBytes { buffer in
+                unsafe Glibc.write(stream, buffer.baseAddress?.advanced(by: done), buffer.count - done)
+            }
+            guard count > 0 || currentErrno == EINTR else { return }
+            done += max(count, 0)
+        }
+    }
+}
+
+/// Ends the process at once with an exit status.
+package func exitProcess(_ status: Int32) -> Never { exit(status) }
+
+/// Sleeps for `milliseconds`; for displays, never for synchronisation.
+package func pause(milliseconds: UInt32) { usleep(milliseconds * 1000) }
+
+/// The value of an environment variable, or nil.
+package func environmentVariable(_ name: String) -> String? {
+    unsafe getenv(name).map { unsafe String(cString: $0) }
+}

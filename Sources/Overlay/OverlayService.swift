@@ -1,0 +1,176 @@
+// The processes behind a mapping: the service that answers FUSE, the mounter it starts, and their companions.
+internal import Blocks
+internal import Linux
+internal import SystemPackage
+
+/// Hidden first arguments of `img` under which it is one of the overlay's processes.
+enum HiddenService: String {
+    /// Serves the FUSE file; descriptor 3 the capture's socket, 4 the source, 5 the pool.
+    case service = "overlay-service"
+    /// Mounts; descriptor 3 the service's socket, 4 the open /dev/fuse.
+    case mounter = "overlay-mounter"
+    /// Keeps a mount namespace until standard input ends.
+    case keeper = "overlay-keeper"
+    /// Runs a program that dies with its parent.
+    case tied = "overlay-tied"
+    /// Maps one partition and prints the outcome: the service's parent, for tests and for looking into a report.
+    case map = "overlay-map"
+}
+
+/// Runs one of the overlay's processes if `arguments`, without the program's name, ask for one.
+///
+/// Returns its exit status, or nil for other arguments. Call it first in the program, before any thread starts.
+package func runOverlayService(_ arguments: [String]) -> Int32? {
+    guard let first = arguments.first, let service = HiddenService(rawValue: first) else { return nil }
+    let rest = Array(arguments.dropFirst())
+    if service == .map { return printMap(rest) }
+    ThisProcess.ignoreTerminalSignals()
+    if service == .keeper { return keepNamespace() }
+    guard let parent = rest.first.flatMap({ Int32($0) }), ThisProcess.dieWithParent(parent) else { return 1 }
+    ThisProcess.becomeFlusher()
+    do {
+        switch service {
+        case .service: try OverlayService().run()
+        case .mounter:
+            try Mounter(service: MessageSocket(owning: 3, name: "the overlay service"))
+                .run(fuseDevice: Descriptor(owning: 4, name: "/dev/fuse"))
+        default: return runTied(Array(rest.dropFirst()))
+        }
+        return 0
+    } catch {
+        return 1
+    }
+}
+
+/// Serves one partition to the kernel, has it mounted and trimmed, and reports.
+private struct OverlayService: ~Copyable {
+    private let capture = MessageSocket(owning: 3, name: "the capture")
+
+    func run() throws {
+        guard let bytes = try capture.receive(limit: MounterMessage.limit) else { return }
+        let request = try ServiceRequest(decoding: bytes)
+        let report: ServiceReport
+        do {
+            report = try map(request)
+        } catch let failure as MountFailure {
+            report = .failed(failure)
+        } catch let error as SystemError {
+            report = .failed(MountFailure(error.description))
+        }
+        try capture.send(report.encoded)
+    }
+
+    private func map(_ request: ServiceRequest) throws -> ServiceReport {
+        let disk = OverlayDisk(
+            source: Descriptor(owning: 4, name: "the source"), extent: request.extent,
+            pool: try SharedMemory(inherited: 5, "the overlay's pool"), firstSlot: request.firstSlot)
+        let device = try Descriptor(opening: "/dev/fuse", .readWrite)
+        let ends = try MessageSocket.pair("the overlay's mounter")
+        let mounter = try ChildProcess(
+            ThisProcess.executable, [HiddenService.mounter.rawValue, String(ThisProcess.pid)],
+            descriptors: [-1, -1, -1, ends.theirs.number, device.number])
+        let socket = ends.keepOurs()
+        try socket.send(request.encoded)
+
+        var conversation = Conversation(disk: disk, faults: request.faults)
+        var file: OverlayFile?
+        var threads: [Thread<Void>] = []
+        var fuse: Descriptor? = device
+        while let bytes = try socket.receive(limit: MounterMessage.limit) {
+            let message = try MounterMessage(decoding: bytes)
+            if message == .overlayMounted, let device = fuse.take() {
+                let made = try OverlayFile(serving: disk, device: device)
+                file = made
+                threads = made.serve()
+            }
+            conversation.take(message)
+            try socket.send([])
+        }
+        _ = try mounter.wait()
+        for thread in threads { try thread.join() }
+        _ = file
+        return conversation.report
+    }
+}
+
+/// What the mounter said, and what that makes of the disk.
+private struct Conversation {
+    private let disk: OverlayDisk
+    private let faults: OverlayFaults
+    private var statistics: SpaceStatistics?
+    private var failure: MountFailure?
+    private var finished = false
+
+    init(disk: OverlayDisk, faults: OverlayFaults) {
+        self.disk = disk
+        self.faults = faults
+    }
+
+    mutating func take(_ message: MounterMessage) {
+        switch message {
+        case .overlayMounted: break
+        case .trimBegins:
+            disk.enter(.trimming)
+        case .unmounted(let statistics):
+            if let hole = faults.plantedHole {
+                try? disk.punch(offset: hole.offset, length: hole.length, mayBeFree: true)
+            }
+            disk.enter(.after)
+            self.statistics = statistics
+        case .finished: finished = true
+        case .failed(let failure): self.failure = failure
+        }
+    }
+
+    var report: ServiceReport {
+        if disk.isPoolFull {
+            return .failed(
+                MountFailure(.poolFull, "mounting it changes more than the overlay's memory holds"))
+        }
+        if let failure { return .failed(failure) }
+        guard finished, let statistics else {
+            return .failed(MountFailure("the process that mounts it ended unexpectedly"))
+        }
+        let result = disk.result()
+        return .mapped(
+            free: result.free, changes: result.changes, nextSlot: result.nextSlot, statistics: statistics)
+    }
+}
+
+/// Waits for the end of standard input, which the last process that needs the namespace holds open.
+private func keepNamespace() -> Int32 {
+    let input = Descriptor(owning: 0, name: "standard input")
+    _ = try? input.readToEnd(limit: 0)
+    return 0
+}
+
+private func runTied(_ command: [String]) -> Int32 {
+    guard let program = command.first else { return 1 }
+    _ = replaceProcess(by: program, Array(command.dropFirst()))
+    return programMissing
+}
+
+/// `overlay-map PATH OFFSET LENGTH SECTOR TYPE [stall]`: prints the outcome as one line per fact.
+private func printMap(_ arguments: [String]) -> Int32 {
+    let numbers = arguments.dropFirst().prefix(3).compactMap { UInt64($0) }
+    guard arguments.count >= 5, numbers.count == 3, numbers[1] <= UInt64.max - numbers[0] else { return 2 }
+    let source = PartitionSource(
+        path: arguments[0], extent: Extent(offset: numbers[0], length: numbers[1]),
+        sectorSize: UInt32(clamping: numbers[2]))
+    do {
+        let outcome = try mapUsedBlocks(
+            of: source, fileSystem: arguments[4], pool: OverlayPool(), servicePath: ThisProcess.executable,
+            faults: OverlayFaults(stallsWhenMounted: arguments.dropFirst(5).contains("stall")))
+        switch outcome {
+        case .mapped(let content):
+            print("mapped: used \(content.used.byteCount), changed \(content.changedByteCount)")
+            for extent in content.used.extents { print("used \(extent)") }
+        case .whole(let reason): print("whole: \(reason)")
+        case .hibernated(let what, let remedy): print("hibernated: \(what); \(remedy)")
+        }
+        return 0
+    } catch {
+        print("\(error)")
+        return 1
+    }
+}

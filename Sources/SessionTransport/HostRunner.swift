@@ -1,0 +1,104 @@
+// Drives a HostMachine with sockets, a clock and a frame provider.
+internal import Linux
+package import SessionProtocol
+internal import Synchronization
+
+/// The host of one session on real sockets.
+package final class HostRunner: Sendable {
+    /// The session's identifier.
+    package let session: UInt64
+    /// What participants compare with their screens.
+    package let fingerprint: Fingerprint
+    /// Where participants connect to: address and TCP port.
+    package let endpoint: Endpoint
+    /// Where data goes: group and UDP port.
+    package let dataEndpoint: Endpoint
+
+    private let configuration: HostConfiguration
+    private let sockets: HostSockets
+    private let frames: any FrameProvider
+    private let events: @Sendable (HostEvent) -> Void
+    private let wakeup: Wakeup
+    private let orders = Mutex(HostOrders())
+    private let published: Mutex<(SessionSnapshot, [ParticipantSnapshot])>
+
+    /// Binds the sockets, in the calling thread's network namespace, and checks the settings.
+    ///
+    /// `events` is called by the thread inside `run`.
+    package init(
+        _ settings: HostSettings, frames: any FrameProvider, events: @escaping @Sendable (HostEvent) -> Void
+    ) throws {
+        ProcessLimits.raiseDescriptors()
+        let sockets = try HostSockets(name: settings.name, on: settings.interface, ttl: settings.ttl)
+        let session = Random.bytes(8).reduce(UInt64(0)) { $0 << 8 | UInt64($1) }
+        guard let sessionKey = PrivateKey(seed: Random.bytes(32)) else {
+            throw TransportError("cannot make a key for session \(settings.name)")
+        }
+        var configuration = HostConfiguration(
+            name: settings.name, session: session, image: settings.image, manifest: settings.manifest,
+            existing: settings.existing, maximumFrameBytes: settings.maximumFrameBytes,
+            hostKey: settings.hostKey,
+            sessionKey: sessionKey, addresses: [Address(sockets.address)], group: sockets.group)
+        configuration.participants = settings.participants
+        configuration.registrationTimeout = settings.registrationTimeout
+        configuration.controlPort = sockets.controlPort
+        configuration.dataPort = sockets.dataPort
+        configuration.rate = settings.payloadRate
+        configuration.linger = settings.linger
+        let checked = try HostMachine(configuration: configuration, now: MonotonicClock.now())
+        published = Mutex((checked.session, []))
+        self.session = session
+        fingerprint = settings.hostKey.publicKey.fingerprint
+        endpoint = Endpoint(Address(sockets.address), port: sockets.controlPort)
+        dataEndpoint = Endpoint(sockets.group, port: sockets.dataPort)
+        self.configuration = configuration
+        self.sockets = sockets
+        self.frames = frames
+        self.events = events
+        wakeup = try Wakeup()
+    }
+
+    /// Hosts the session until it has ended and everyone connected has been told; call it once.
+    package func run() throws -> HostOutcome {
+        let loader = FrameLoader(frames, waking: wakeup)
+        defer { loader.stop() }
+        let loop = try HostLoop(
+            configuration: configuration, sockets: sockets, loader: loader, wakeup: wakeup,
+            orders: { [self] in orders.withLock { $0.take() } },
+            publish: { [self] session, participants in published.withLock { $0 = (session, participants) } },
+            events: events)
+        return try loop.run()
+    }
+
+    /// Ends the session; participants are told `reason`.
+    ///
+    /// May be called from any thread, also before `run`.
+    package func stop(reason: String) {
+        orders.withLock { $0.stopReason = reason }
+        wakeup.signal()
+    }
+
+    /// Starts the session at once with whoever is there.
+    ///
+    /// May be called from any thread.
+    package func startNow() {
+        orders.withLock { $0.startNow = true }
+        wakeup.signal()
+    }
+
+    /// What a screen shows; at most a tenth of a second old while the session runs.
+    package var snapshot: (session: SessionSnapshot, participants: [ParticipantSnapshot]) {
+        published.withLock { $0 }
+    }
+}
+
+/// What other threads want of the loop.
+struct HostOrders: Sendable {
+    var stopReason: String?
+    var startNow = false
+
+    mutating func take() -> HostOrders {
+        defer { self = HostOrders() }
+        return self
+    }
+}

@@ -1,0 +1,63 @@
+// What a host is to do, and what came of it.
+package import Blocks
+internal import Linux
+package import SessionProtocol
+
+/// What to host and how.
+package struct HostSettings: Sendable {
+    /// The session's name, 1 to 255 bytes of UTF-8.
+    package var name: String
+    package var image: GUID
+    package var manifest: [UInt8]
+    /// The chunks the image has, table frames included.
+    package var existing: ChunkSet
+    /// The longest frame of the image in bytes, or an upper limit.
+    package var maximumFrameBytes: Int
+    package var hostKey: PrivateKey
+    package var interface: HostInterface
+    /// Registrations at which the session starts.
+    package var participants = 1
+    /// Nanoseconds after the last registration at which it starts with whoever is there; nil waits for ever.
+    package var registrationTimeout: UInt64?
+    /// The most the session may take of the network in Mbit/s, headers included; nil follows the link.
+    package var rate: Int?
+    /// Routers multicast may pass.
+    package var ttl: UInt8 = 16
+    /// Nanoseconds the session waits for silent participants once the others have finished.
+    package var linger: UInt64 = 120 * second
+
+    package init(
+        name: String, image: GUID, manifest: [UInt8], existing: ChunkSet, maximumFrameBytes: Int,
+        hostKey: PrivateKey, interface: HostInterface
+    ) {
+        self.name = name
+        self.image = image
+        self.manifest = manifest
+        self.existing = existing
+        self.maximumFrameBytes = maximumFrameBytes
+        self.hostKey = hostKey
+        self.interface = interface
+    }
+
+    /// The rate of the data plane in bytes of UDP payload per second.
+    ///
+    /// On the wire a datagram of 1440 bytes takes 98 more: UDP, IP and Ethernet headers, preamble and gap.
+    var payloadRate: UInt64 {
+        let megabits =
+            rate ?? min(interface.interface.linkSpeed ?? HostSettings.usualRate, HostSettings.usualRate)
+        return max(UInt64(clamping: megabits) &* 125_000 &* 1440 / 1538, 1440)
+    }
+
+    /// Mbit/s used where the link is faster or does not say how fast it is.
+    private static let usualRate = 1000
+}
+
+/// How a hosted session ended.
+package struct HostOutcome: Sendable {
+    /// Whether everyone who was let in is done.
+    package let isComplete: Bool
+    /// One sentence.
+    package let text: String
+    package let session: SessionSnapshot
+    package let participants: [ParticipantSnapshot]
+}

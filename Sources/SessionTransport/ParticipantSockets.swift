@@ -1,0 +1,71 @@
+// The UDP sockets of a participant: looking for hosts on every interface, and receiving data on one.
+internal import Linux
+internal import SessionProtocol
+internal import SystemPackage
+
+/// Looks for hosts with one family of addresses.
+final class DiscoverySockets {
+    let family: IPAddress.Family
+    /// Asks, and gets the answers meant for this participant alone.
+    let asking: UDPSocket
+    /// Hears what hosts tell everyone; nil where the port cannot be had.
+    let listening: UDPSocket?
+    private let group: IPAddress
+    private var joined: Set<UInt32> = []
+
+    init(_ family: IPAddress.Family, session name: String, ttl: UInt8) throws {
+        self.family = family
+        guard let group = Address.group(of: name, family: family.protocolForm).socketForm else {
+            throw TransportError("session \(name) has no group")
+        }
+        self.group = group
+        asking = try UDPSocket(family)
+        try asking.bind(to: SocketAddress(.any(family), port: 0))
+        try asking.setMulticast(interface: 0, ttl: ttl)
+        do throws(SystemError) {
+            let socket = try UDPSocket(family)
+            try socket.shareAddress()
+            try socket.bind(to: SocketAddress(.any(family), port: Specification.discoveryPort))
+            listening = socket
+        } catch {
+            // Without the well-known port hosts are still found by asking.
+            listening = nil
+        }
+    }
+
+    /// Sends to everyone on `interfaces`, joining the group on those that are new; returns whether anything went out.
+    func ask(_ bytes: [UInt8], on interfaces: [NetworkInterface]) -> Bool {
+        var sent = false
+        for interface in interfaces where interface.preferredAddress(family) != nil {
+            if let listening, !joined.contains(interface.index),
+                (try? listening.join(group, interface: interface.index)) != nil
+            {
+                joined.insert(interface.index)
+            }
+            let targets = family == .v4 ? [group, .broadcast] : [group]
+            for target in targets {
+                let address = interface.reaching(target, port: Specification.discoveryPort)
+                if case .bytes = try? asking.send(bytes, to: address) { sent = true }
+            }
+        }
+        return sent
+    }
+}
+
+/// The interfaces a participant looks for hosts on; read again each time, since links come up late.
+func discoveryInterfaces(named name: String?) -> [NetworkInterface] {
+    let usable = (try? NetworkInterface.usable()) ?? []
+    guard let name else { return usable }
+    return usable.filter { $0.name == name }
+}
+
+/// Makes the socket that receives a session's data on `interface`.
+func dataSocket(group: Address, port: UInt16, on interface: NetworkInterface) throws -> UDPSocket {
+    guard let address = group.socketForm else { throw TransportError("\(group) is no group") }
+    let socket = try UDPSocket(address.family)
+    try socket.shareAddress()
+    socket.setBuffers(receive: 32 << 20, send: 4096)
+    try socket.bind(to: SocketAddress(.any(address.family), port: port))
+    try socket.join(address, interface: interface.index)
+    return socket
+}

@@ -1,0 +1,193 @@
+// The field's words turned into long options: pure, so that every form is tested without running anything.
+
+/// A word that the command line does not take; the sentence is for the person who typed it.
+package struct UsageError: Error, Equatable, CustomStringConvertible {
+    package let description: String
+    init(_ description: String) { self.description = description }
+}
+
+/// Translates the words of `img` (ZENworks Imaging's grammar) into the options of its commands.
+package enum Grammar {
+    /// A mode of img; the raw value is its full word.
+    enum Mode: String, CaseIterable {
+        case help, auto, info, dump, session, makel, makep, restorel, restorep, bootfix
+
+        /// Modes whose part of the product does not exist yet.
+        var isMissing: Bool {
+            switch self {
+            case .auto, .makep, .restorep, .bootfix: true
+            default: false
+            }
+        }
+    }
+
+    /// What a word of a mode becomes.
+    private enum Word {
+        /// `key=VALUE` becomes `--option VALUE`.
+        case value(option: String)
+        /// A bare word becomes `--option`, or `--option VALUE` where the option has one.
+        case flag([String])
+        /// A word of the grammar whose part does not exist yet.
+        case missing
+    }
+
+    /// The arguments for the parser: the mode's full word, its positional arguments and long options.
+    ///
+    /// Words of the parser itself (beginning with `--`, or `-h`) pass unchanged.
+    package static func translate(_ words: [String]) throws(UsageError) -> [String] {
+        guard let first = words.first else {
+            throw UsageError("the menu does not exist yet; 'img help' lists the commands")
+        }
+        if first.hasPrefix("--") || first == "-h" { return words }
+        let mode = try self.mode(first)
+        if mode == .help { return ["help"] + (try words.dropFirst().map { word throws(UsageError) in try self.mode(word).rawValue }) }
+        if mode.isMissing {
+            throw UsageError("'\(mode.rawValue)' belongs to a part of img that does not exist yet")
+        }
+        var arguments = [mode.rawValue]
+        var positional = 0
+        var takesValue = false
+        for word in words.dropFirst() {
+            if takesValue || (word.hasPrefix("-") && word.count > 1) {
+                takesValue = !takesValue && valueOptions.contains(word)
+                arguments.append(word)
+            } else if positional < positionalCount(mode), !isOptionWord(word, of: mode) {
+                positional += 1
+                arguments.append(word)
+            } else {
+                arguments += try translate(word, of: mode)
+            }
+        }
+        return arguments
+    }
+
+    /// The mode a word stands for: whole, abbreviated while unambiguous, with or without a leading dash.
+    static func mode(_ word: String) throws(UsageError) -> Mode {
+        let name = word.hasPrefix("-") ? String(word.dropFirst()) : word
+        if isPartitionWord(name) {
+            throw UsageError("'\(word)' belongs to a part of img that does not exist yet")
+        }
+        let found = try match(name.lowercased(), among: Mode.allCases.map(\.rawValue), as: "mode")
+        guard let mode = found.flatMap(Mode.init(rawValue:)) else {
+            throw UsageError("img has no mode '\(word)'; 'img help' lists them")
+        }
+        return mode
+    }
+
+    /// `pdN` and `paN`: delete and activate a partition.
+    private static func isPartitionWord(_ name: String) -> Bool {
+        (name.hasPrefix("pd") || name.hasPrefix("pa")) && name.count > 2 && name.dropFirst(2).allSatisfy(\.isNumber)
+    }
+
+    private static func positionalCount(_ mode: Mode) -> Int {
+        switch mode {
+        case .makel, .restorel, .session, .info: 1
+        default: 0
+        }
+    }
+
+    private static let valueOptions: Set<String> = [
+        "--compression", "--exclude", "--disks", "--interface", "--key", "--linger", "--rate", "--ttl",
+    ]
+
+    /// Whether the word cannot be a file or session name: `key=value` with a known key, in a place for a name.
+    private static func isOptionWord(_ word: String, of mode: Mode) -> Bool {
+        guard let equals = word.firstIndex(of: "="), mode != .session else { return false }
+        let key = word[..<equals].lowercased()
+        return keys(mode)[String(key)] != nil
+    }
+
+    private static func keys(_ mode: Mode) -> [String: Word] {
+        let disks = ["disks": Word.value(option: "--disks")]
+        switch mode {
+        case .makel: return disks.adding(["comp": .value(option: "--compression")])
+        case .restorel: return disks
+        case .session:
+            return disks.adding([
+                "if": .value(option: "--interface"), "key": .value(option: "--key"),
+                "rate": .missing, "ttl": .missing, "linger": .missing, "clients": .missing, "t": .missing,
+                "time": .missing, "comp": .missing, "file": .missing,
+            ])
+        default: return [:]
+        }
+    }
+
+    private static func bareWords(_ mode: Mode) -> [String: Word] {
+        switch mode {
+        case .makel: ["plan": .flag(["--plan"]), "whole": .flag(["--whole"])]
+        case .restorel: ["plan": .flag(["--plan"]), "verify": .flag(["--verify"])]
+        case .session:
+            ["client": .flag(["--client"]), "master": .missing, "plan": .flag(["--plan"]), "verify": .flag(["--verify"])]
+        case .dump: ["geometry": .flag(["--geometry"])]
+        default: [:]
+        }
+    }
+
+    private static func translate(_ word: String, of mode: Mode) throws(UsageError) -> [String] {
+        if let equals = word.firstIndex(of: "=") {
+            let key = word[..<equals].lowercased()
+            let value = String(word[word.index(after: equals)...])
+            let keys = keys(mode)
+            guard let name = try match(key, among: Array(keys.keys), as: "word"), let meaning = keys[name] else {
+                throw UsageError("'\(mode.rawValue)' does not take '\(word)'; 'img help \(mode.rawValue)' lists its words")
+            }
+            guard !value.isEmpty else { throw UsageError("'\(word)' lacks a value") }
+            guard case .value(let option) = meaning else { throw missing(word, mode) }
+            return [option, value]
+        }
+        if mode == .makel, let slot = numbered(word, "x") { return ["--exclude", slot] }
+        if mode == .restorel, numbered(word, "s") != nil || isMapping(word) { throw missing(word, mode) }
+        if mode == .session, isTime(word) { throw missing(word, mode) }
+        let words = bareWords(mode)
+        guard let name = try match(word.lowercased(), among: Array(words.keys), as: "word"), let meaning = words[name]
+        else {
+            throw UsageError("'\(mode.rawValue)' does not take '\(word)'; 'img help \(mode.rawValue)' lists its words")
+        }
+        guard case .flag(let arguments) = meaning else { throw missing(word, mode) }
+        return arguments
+    }
+
+    private static func missing(_ word: String, _ mode: Mode) -> UsageError {
+        UsageError("'\(word)' of '\(mode.rawValue)' belongs to a part of img that does not exist yet")
+    }
+
+    /// The digits of words such as `x3`.
+    private static func numbered(_ word: String, _ letter: String) -> String? {
+        guard word.lowercased().hasPrefix(letter), word.count > 1, word.dropFirst().allSatisfy(\.isASCIIDigit) else {
+            return nil
+        }
+        return String(word.dropFirst())
+    }
+
+    /// `aN:pM`: image partition N to local partition M.
+    private static func isMapping(_ word: String) -> Bool {
+        let parts = word.lowercased().split(separator: ":", omittingEmptySubsequences: false).map(String.init)
+        return parts.count == 2 && numbered(parts[0], "a") != nil && numbered(parts[1], "p") != nil
+    }
+
+    /// A bare start time: minutes, or HH:MM.
+    private static func isTime(_ word: String) -> Bool {
+        let parts = word.split(separator: ":", omittingEmptySubsequences: false)
+        return (1...2).contains(parts.count) && parts.allSatisfy { !$0.isEmpty && $0.allSatisfy(\.isASCIIDigit) }
+    }
+
+    /// The one of `names` that `word` is or abbreviates; nil for none.
+    private static func match(
+        _ word: String, among names: [String], as what: String
+    ) throws(UsageError) -> String? {
+        if names.contains(word) { return word }
+        let candidates = names.filter { !word.isEmpty && $0.hasPrefix(word) }.sorted()
+        guard candidates.count < 2 else {
+            throw UsageError("the \(what) '\(word)' may be \(candidates.joined(separator: " or "))")
+        }
+        return candidates.first
+    }
+}
+
+extension Dictionary {
+    fileprivate func adding(_ more: [Key: Value]) -> [Key: Value] { merging(more) { _, new in new } }
+}
+
+extension Character {
+    fileprivate var isASCIIDigit: Bool { isASCII && isNumber }
+}

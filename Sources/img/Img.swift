@@ -1,0 +1,26 @@
+// The root command: what `img help` shows.
+internal import ArgumentParser
+
+/// The program's version, shown by --version and written into images.
+let programVersion = "0.1.0"
+
+struct Img: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "img",
+        abstract: "Puts disk images on machines: from a multicast session or a local file.",
+        discussion: """
+            Words may be abbreviated while they are unambiguous, and each mode also takes a leading dash.
+
+              img session NAME [client] [if=INTERFACE] [disks=A,B] [key=FINGERPRINT]
+              img makel FILE [comp=0-9|none|speed|balanced|size] [xN]... [disks=A,B] [whole] [plan]
+              img restorel FILE [disks=A,B] [verify] [plan]
+              img dump [geometry]
+              img info [FILE]
+
+            Exit status: 0 done, 1 failed, 2 wrong usage.
+            """,
+        version: programVersion,
+        subcommands: [
+            SessionCommand.self, MakeLocal.self, RestoreLocal.self, Dump.self, Info.self,
+        ])
+}

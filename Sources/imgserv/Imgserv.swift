@@ -1,0 +1,29 @@
+// The root command: what `imgserv help` shows.
+internal import ArgumentParser
+internal import Linux
+internal import Server
+
+struct Imgserv: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "imgserv",
+        abstract: "Serves disk images to machines.",
+        discussion: """
+            Words may be abbreviated while they are unambiguous, and each mode also takes a leading dash.
+
+              imgserv mcast NAME -p FILE [-i IP] [-f SET] [-t MIN] [-c N] [rate=MBIT] [ttl=N] [linger=MIN] [if=NAME]
+              imgserv key
+
+            Exit status: 0 done, 1 failed, 2 wrong usage.
+            """,
+        version: "0.1.0",
+        subcommands: [HostCommand.self, KeyCommand.self])
+}
+
+/// Where the server keeps what outlives it.
+struct StateOptions: ParsableArguments {
+    @Option(name: .customLong("state"), help: "The state directory (also IMGSERV_STATE).") var directory:
+        String?
+
+    /// The directory by option, environment or default.
+    var path: String { directory ?? environmentVariable("IMGSERV_STATE") ?? HostKey.defaultDirectory }
+}
