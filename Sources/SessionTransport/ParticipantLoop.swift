@@ -384,14 +384,14 @@ final class ParticipantLoop {
         events(event)
     }
 
-    private func publishSometimes(_ machine: ParticipantMachine) {
+    private func publishSometimes(_ machine: borrowing ParticipantMachine) {
         let now = MonotonicClock.now()
         guard now >= nextPublish else { return }
         nextPublish = now + ParticipantLoop.publishInterval
         shared.progress.withLock { $0 = machine.progress }
     }
 
-    private func nextDeadline(_ machine: ParticipantMachine) -> UInt64 {
+    private func nextDeadline(_ machine: borrowing ParticipantMachine) -> UInt64 {
         let due = machine.deadline(now: MonotonicClock.now()) ?? .max
         return min(due, control?.deadline ?? .max, nextPublish)
     }
