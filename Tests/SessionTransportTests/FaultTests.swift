@@ -178,6 +178,22 @@ import Testing
         #expect(try second.outcome().isComplete)
     }
 
+    @Test func participantOnTheHostsOwnMachine() throws {
+        let lan = try NamespaceLAN(stations: 1)
+        let image = MadeUpImage(chunks: 6, payloadBytes: 1 << 18)
+        let host = try Hosting(image, on: lan, participants: 2)
+        let visits = [lan.host, lan.stations[0]].map { machine in
+            lan.thread(on: machine) { Visitor(ParticipantSettings(name: "test"), image).run() }
+        }
+        for visit in try visits.map({ try $0.join() }) {
+            #expect(visit.failure == nil)
+            #expect(visit.frames == image.existing.count)
+        }
+        let outcome = try host.outcome()
+        #expect(outcome.isComplete)
+        #expect(outcome.session.chunksOverControl == 0)
+    }
+
     @Test func startsWithWhoeverIsThere() throws {
         let lan = try NamespaceLAN(stations: 1)
         let image = MadeUpImage(chunks: 4, payloadBytes: 1 << 16)
