@@ -6,7 +6,7 @@ SHELL := /bin/bash
 # Debian packages: what the build links, and what tests and the demo run.
 BUILD_PACKAGES := gcc g++ libc6-dev make pkg-config git libparted-dev libblkid-dev zlib1g-dev libzstd-dev libfuse3-dev
 TEST_PACKAGES := util-linux fdisk gdisk parted e2fsprogs xfsprogs btrfs-progs ntfs-3g fuse3 dosfstools mtools \
-	lvm2 mdadm iproute2 nftables ethtool procps
+	lvm2 mdadm iproute2 nftables ethtool procps mount jq
 PACKAGES := $(BUILD_PACKAGES) $(TEST_PACKAGES)
 
 # One configuration: what is tested is what ships. An undeclared import is an error.
@@ -15,7 +15,7 @@ BIN := .build/release
 DESTDIR ?=
 PREFIX ?= /usr/local
 
-.PHONY: help setup toolchain build test check demo fuzz clean install
+.PHONY: help setup toolchain build test check demo bench fuzz clean install
 
 help: ## this list
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -40,6 +40,7 @@ test: setup ## build and run every test (as root: loop devices, network namespac
 	@[ "$$(id -u)" = 0 ] || { echo "make: the tests make loop devices and network namespaces: run as root" >&2; exit 1; }
 	swift build $(SWIFT_FLAGS) --build-tests
 	swift test $(SWIFT_FLAGS) --skip-build --disable-xctest
+	Tests/Demo/demo selftest
 
 check: setup ## formatting, directions of imports, forbidden imports
 	swift format lint --strict -r Package.swift Sources Tests
@@ -47,6 +48,9 @@ check: setup ## formatting, directions of imports, forbidden imports
 
 demo: build ## image three machines on a private network and prove the outcome
 	IMG_BIN_DIR=$(BIN) Tests/Demo/demo
+
+bench: build ## capture and restore beside partclone, zstd and dd on one disk
+	IMG_BIN_DIR=$(BIN) Benchmarks/capture-restore
 
 fuzz: setup ## run every fuzz target for a while
 	Tests/Fuzz/run

@@ -104,3 +104,28 @@ let package = Package(
         tests("CommandTests", ["img", "imgserv", "Linux", "TestSupport"]),
     ]
 )
+
+// Fuzz targets exist only when Tests/Fuzz/run asks for them: they need libFuzzer and lld.
+if Context.environment["IMG_FUZZ"] == "1" {
+    let instrumented: [SwiftSetting] = [.unsafeFlags(["-sanitize=fuzzer"])]
+    for target in package.targets where ["Blocks", "ImageFormat", "SessionProtocol"].contains(target.name) {
+        target.swiftSettings = (target.swiftSettings ?? []) + instrumented
+    }
+    func fuzzer(_ name: String, _ dependencies: [Target.Dependency]) -> Target {
+        .executableTarget(
+            name: name,
+            dependencies: dependencies + ["FuzzDriver"],
+            path: "Tests/Fuzz/\(name)",
+            swiftSettings: strict + instrumented,
+            linkerSettings: [.unsafeFlags(["-sanitize=fuzzer", "-use-ld=lld"])])
+    }
+    package.targets += [
+        .target(name: "CFuzzer", path: "Tests/Fuzz/CFuzzer"),
+        .target(
+            name: "FuzzDriver", dependencies: ["CFuzzer"], path: "Tests/Fuzz/FuzzDriver",
+            swiftSettings: strict),
+        fuzzer("FuzzImageFile", ["ImageFormat", "Blocks"]),
+        fuzzer("FuzzFrame", ["ImageFormat", "Blocks"]),
+        fuzzer("FuzzManifest", ["ImageFormat", "Blocks"]),
+    ]
+}

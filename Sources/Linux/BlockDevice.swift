@@ -116,7 +116,8 @@ package struct ReadOnlyGuard: ~Copyable {
 }
 
 /// An open device whose flag is still to be restored.
-private struct GuardedNumber: ~Copyable {
+// Not private: 6.3.1 cannot link another module's metadata of a private type without copies.
+struct GuardedNumber: ~Copyable {
     let number: Int32
     let changed: Bool
 

@@ -12,7 +12,10 @@ package final class Thread<Value: Sendable>: Sendable {
     package init(_ name: String, _ body: @escaping @Sendable () throws -> Value) {
         let outcome = Outcome<Value>()
         self.outcome = outcome
-        handle = startThread(name: name) {
+        handle = startThread {
+            // Named from inside: from outside it might have run for a while without its name.
+            let name = String(decoding: name.utf8.prefix(15), as: UTF8.self)
+            _ = unsafe clinux_set_thread_name(pthread_self(), name)
             let result = Result { try body() }
             outcome.result.withLock { $0 = result }
         }
@@ -39,7 +42,7 @@ private final class Start {
     init(_ body: @escaping @Sendable () -> Void) { self.body = body }
 }
 
-private func startThread(name: String, _ body: @escaping @Sendable () -> Void) -> pthread_t {
+private func startThread(_ body: @escaping @Sendable () -> Void) -> pthread_t {
     var handle = pthread_t()
     let start = unsafe Unmanaged.passRetained(Start(body)).toOpaque()
     let error = unsafe pthread_create(
@@ -50,6 +53,5 @@ private func startThread(name: String, _ body: @escaping @Sendable () -> Void) -
             return nil
         }, start)
     precondition(error == 0, "cannot start a thread: error \(error)")
-    _ = unsafe clinux_set_thread_name(handle, String(decoding: name.utf8.prefix(15), as: UTF8.self))
     return handle
 }

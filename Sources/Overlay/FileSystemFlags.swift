@@ -53,7 +53,10 @@ func suspendSignature(_ read: FieldReader) throws(SystemError) -> String? {
     for page in [UInt64(4096), 8192, 16_384, 32_768, 65_536] {
         let text = try read(page - 10, 10).prefix { $0 >= 0x20 && $0 < 0x7f }
         let signature = String(decoding: text, as: UTF8.self)
-        if ["S1SUSPEND", "S2SUSPEND", "ULSUSPEND", "LINHIB0001"].contains(signature) { return signature }
+        // What mkswap wrote after a shorter signature may still stand behind it.
+        for known in ["S1SUSPEND", "S2SUSPEND", "ULSUSPEND", "LINHIB0001"] where signature.hasPrefix(known) {
+            return known
+        }
     }
     return nil
 }

@@ -153,7 +153,9 @@ private func checked(
     let blocks = (length + overlayBlockSize - 1) / overlayBlockSize
     let ends = [free.extents.last?.end ?? 0, changes.zeroed.extents.last?.end ?? 0]
     guard ends.allSatisfy({ $0 <= length }), changes.patches.allSatisfy({ $0.block < blocks }),
-        changes.patches.allSatisfy({ Int($0.slot ?? 0) < pool.slotCount })
+        changes.patches.allSatisfy({ patch in
+            if case .slot(let slot) = patch.content { slot < pool.slotCount } else { true }
+        })
     else { throw .invalid("its report exceeds the partition") }
     return report
 }

@@ -28,12 +28,14 @@ enum MountMethod: Equatable {
 /// A file system mounted on a loop device.
 struct MountedFileSystem: ~Copyable {
     private let root: String
+    private let fileSystem: String
     private let helper: HelperDriver?
 
     /// Mounts `device` at `root`; a helper program writes its messages to the new file `log`.
     init(_ fileSystem: String, on device: String, at root: String, log: String) throws {
         helper = try MountedFileSystem.mount(fileSystem, device, root, log)
         self.root = root
+        self.fileSystem = fileSystem
     }
 
     private static func mount(
@@ -61,6 +63,8 @@ struct MountedFileSystem: ~Copyable {
     consuming func unmount() throws {
         try Mount.detach(root)
         try helper?.finish()
+        // btrfs would remember the loop device, which shows something else tomorrow.
+        if fileSystem == "btrfs" { try? Mount.forgetScannedBtrfsDevices() }
     }
 }
 

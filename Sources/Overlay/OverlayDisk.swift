@@ -19,11 +19,10 @@ package final class OverlayDisk: @unchecked Sendable {
     private var phase = Phase.before
     private var nextSlot: UInt32
     private var returnedSlots: [UInt32] = []
-    /// The whole blocks' states exclude each other: free, zeroed, in a slot, partly zeroed, or as in the source.
+    /// A block is in at most one of these: free, zeroed, patched; otherwise it is as in the source.
     private var free: BlockBitmap
     private var zeroed: BlockBitmap
-    private var slots: [UInt64: UInt32] = [:]
-    private var zeroMasks: [UInt64: UInt8] = [:]
+    private var patches: [UInt64: Patch.Content] = [:]
     private var full = false
 
     /// Serves `extent` of `source`; changes go to slots of `pool` from `firstSlot` upwards.
@@ -55,19 +54,10 @@ package final class OverlayDisk: @unchecked Sendable {
                 let start = Int(block * overlayBlockSize + part.lowerBound - offset)
                 let target = unsafe UnsafeMutableRawBufferPointer(
                     rebasing: buffer[start..<start + part.count])
-                if let slot = slots[block] {
-                    let from = Int(slot) * blockBytes + Int(part.lowerBound)
-                    unsafe target.copyMemory(
-                        from: UnsafeRawBufferPointer(rebasing: pool.bytes[from..<from + part.count]))
+                if let content = patches[block] {
+                    unsafe apply(content, part, to: target)
                 } else if free.contains(block) || zeroed.contains(block) {
                     unsafe target.initializeMemory(as: UInt8.self, repeating: 0)
-                } else if let mask = zeroMasks[block] {
-                    for sector in 0..<sectorsPerBlock where mask >> sector & 1 != 0 {
-                        let zero = (sector * sectorUnit..<(sector + 1) * sectorUnit).clamped(to: part)
-                        let from = Int(zero.lowerBound - part.lowerBound)
-                        unsafe UnsafeMutableRawBufferPointer(rebasing: target[from..<from + zero.count])
-                            .initializeMemory(as: UInt8.self, repeating: 0)
-                    }
                 }
             }
         }
@@ -81,9 +71,9 @@ package final class OverlayDisk: @unchecked Sendable {
             try forEachBlock(offset..<offset + UInt64(bytes.count)) { (block, part) throws(SystemError) in
                 let start = Int(block * overlayBlockSize + part.lowerBound - offset)
                 let piece = unsafe UnsafeRawBufferPointer(rebasing: bytes[start..<start + part.count])
-                if part.count == blockBytes, unsafe piece.bytes.isZero {
+                if part.count == blockBytes, let byte = unsafe piece.onlyByte {
                     forget(block)
-                    zeroed.insert(block..<block + 1)
+                    if byte == 0 { zeroed.insert(block..<block + 1) } else { patches[block] = .filled(byte) }
                     return
                 }
                 let slot = try slotForWriting(block, keepContent: part.count < blockBytes)
@@ -96,23 +86,30 @@ package final class OverlayDisk: @unchecked Sendable {
 
     /// Makes a hole, which reads as zeros; it is free space when `mayBeFree` and the trim is running.
     ///
-    /// `offset` and `length` are multiples of 512 or end with the partition.
-    package func punch(offset: UInt64, length: UInt64, mayBeFree: Bool) {
+    /// `offset` and `length` are multiples of 512 or end with the partition. Throws ENOSPC when the pool is full.
+    package func punch(offset: UInt64, length: UInt64, mayBeFree: Bool) throws(SystemError) {
         guard offset < size else { return }
         let end = offset + min(length, size - offset)
-        lock.locked {
+        try lock.locked { () throws(SystemError) in
             let whole =
                 (offset + overlayBlockSize - 1)
                 / overlayBlockSize..<max(
                     end / overlayBlockSize, (offset + overlayBlockSize - 1) / overlayBlockSize)
             if whole.isEmpty {
-                forEachBlock(offset..<end) { zeroPart($1, of: $0) }
+                try forEachBlock(offset..<end) { (block, part) throws(SystemError) in
+                    try zeroPart(part, of: block, mayBeFree)
+                }
                 return
             }
-            forEachBlock(offset..<whole.lowerBound * overlayBlockSize) { zeroPart($1, of: $0) }
+            try forEachBlock(offset..<whole.lowerBound * overlayBlockSize) {
+                (block, part) throws(SystemError) in
+                try zeroPart(part, of: block, mayBeFree)
+            }
             forget(whole)
             if mayBeFree, phase == .trimming { free.insert(whole) } else { zeroed.insert(whole) }
-            forEachBlock(whole.upperBound * overlayBlockSize..<end) { zeroPart($1, of: $0) }
+            try forEachBlock(whole.upperBound * overlayBlockSize..<end) { (block, part) throws(SystemError) in
+                try zeroPart(part, of: block, mayBeFree)
+            }
         }
     }
 
@@ -126,10 +123,10 @@ package final class OverlayDisk: @unchecked Sendable {
                         return Extent(range.lowerBound * overlayBlockSize..<end)
                     })
             }
-            let patches =
-                slots.map { Patch(block: $0.key, slot: $0.value, zeroMask: 0) }
-                + zeroMasks.map { Patch(block: $0.key, slot: nil, zeroMask: $0.value) }
-            let changes = Changes(patches: patches.sorted { $0.block < $1.block }, zeroed: extents(zeroed))
+            let sorted = patches.map { Patch(block: $0.key, content: $0.value) }.sorted {
+                $0.block < $1.block
+            }
+            let changes = Changes(patches: sorted, zeroed: extents(zeroed))
             return (extents(free), changes, nextSlot)
         }
     }
@@ -147,8 +144,28 @@ package final class OverlayDisk: @unchecked Sendable {
         }
     }
 
+    /// Puts a patch over `target`, which holds the source's bytes of `part` of the block.
+    private func apply(
+        _ content: Patch.Content, _ part: Range<UInt64>, to target: UnsafeMutableRawBufferPointer
+    ) {
+        switch content {
+        case .slot(let slot):
+            let from = Int(slot) * blockBytes + Int(part.lowerBound)
+            unsafe target.copyMemory(
+                from: UnsafeRawBufferPointer(rebasing: pool.bytes[from..<from + part.count]))
+        case .filled(let byte): unsafe target.initializeMemory(as: UInt8.self, repeating: byte)
+        case .zeroSectors(let mask):
+            for sector in zeroSectors(mask) {
+                let zero = (sector..<sector + sectorUnit).clamped(to: part)
+                let from = Int(zero.lowerBound - part.lowerBound)
+                unsafe UnsafeMutableRawBufferPointer(rebasing: target[from..<from + zero.count])
+                    .initializeMemory(as: UInt8.self, repeating: 0)
+            }
+        }
+    }
+
     private func slotForWriting(_ block: UInt64, keepContent: Bool) throws(SystemError) -> UInt32 {
-        if let slot = slots[block] { return slot }
+        if case .slot(let slot) = patches[block] { return slot }
         let slot: UInt32
         if let returned = returnedSlots.popLast() {
             slot = returned
@@ -168,7 +185,7 @@ package final class OverlayDisk: @unchecked Sendable {
             }
         }
         forget(block)
-        slots[block] = slot
+        patches[block] = .slot(slot)
         return slot
     }
 
@@ -181,51 +198,65 @@ package final class OverlayDisk: @unchecked Sendable {
         let count = Int(min(overlayBlockSize, size - start))
         try unsafe source.readFully(
             UnsafeMutableRawBufferPointer(rebasing: memory[0..<count]), at: extent.offset + start)
-        let mask = zeroMasks[block] ?? 0
-        for sector in 0..<Int(sectorsPerBlock) where mask >> sector & 1 != 0 {
-            unsafe UnsafeMutableRawBufferPointer(rebasing: memory[sector * 512..<(sector + 1) * 512])
-                .initializeMemory(as: UInt8.self, repeating: 0)
-        }
+        if let content = patches[block] { unsafe apply(content, 0..<overlayBlockSize, to: memory) }
     }
 
-    private func zeroPart(_ part: Range<UInt64>, of block: UInt64) {
-        if let slot = slots[block] {
+    /// Zeroes a part of a block; a free block becomes used by it unless the hole may itself be free space.
+    private func zeroPart(_ part: Range<UInt64>, of block: UInt64, _ mayBeFree: Bool) throws(SystemError) {
+        var mask: UInt8 = 0
+        switch patches[block] {
+        case .slot, .filled:
+            let slot = try slotForWriting(block, keepContent: true)
             let from = Int(slot) * blockBytes + Int(part.lowerBound)
             unsafe UnsafeMutableRawBufferPointer(rebasing: pool.bytes[from..<from + part.count])
                 .initializeMemory(as: UInt8.self, repeating: 0)
             return
+        case .zeroSectors(let before): mask = before
+        case nil:
+            if free.contains(block), !mayBeFree || phase != .trimming {
+                free.remove(block..<block + 1)
+                zeroed.insert(block..<block + 1)
+            }
+            if free.contains(block) || zeroed.contains(block) { return }
         }
-        if free.contains(block) || zeroed.contains(block) { return }
-        var mask = zeroMasks[block] ?? 0
-        for sector in 0..<sectorsPerBlock where part.contains(sector * sectorUnit) { mask |= 1 << sector }
-        zeroMasks[block] = mask
+        for sector in 0..<overlayBlockSize / sectorUnit where part.contains(sector * sectorUnit) {
+            mask |= 1 << sector
+        }
+        patches[block] = .zeroSectors(mask)
     }
 
     private func forget(_ block: UInt64) {
-        if let slot = slots.removeValue(forKey: block) { returnedSlots.append(slot) }
-        zeroMasks[block] = nil
+        forgetPatch(block)
         free.remove(block..<block + 1)
         zeroed.remove(block..<block + 1)
     }
 
     private func forget(_ blocks: Range<UInt64>) {
         // A hole may span terabytes, the changes inside it are few.
-        if blocks.upperBound - blocks.lowerBound > UInt64(slots.count + zeroMasks.count) {
-            for (block, slot) in slots where blocks.contains(block) {
-                returnedSlots.append(slot)
-                slots[block] = nil
-            }
-            zeroMasks = zeroMasks.filter { !blocks.contains($0.key) }
+        if blocks.upperBound - blocks.lowerBound > UInt64(patches.count) {
+            for block in patches.keys where blocks.contains(block) { forgetPatch(block) }
         } else {
-            for block in blocks {
-                if let slot = slots.removeValue(forKey: block) { returnedSlots.append(slot) }
-                zeroMasks[block] = nil
-            }
+            for block in blocks { forgetPatch(block) }
         }
         free.remove(blocks)
         zeroed.remove(blocks)
     }
+
+    private func forgetPatch(_ block: UInt64) {
+        if case .slot(let slot) = patches.removeValue(forKey: block) { returnedSlots.append(slot) }
+    }
+}
+
+extension UnsafeRawBufferPointer {
+    /// The byte that all of the 4096 bytes are, or nil.
+    fileprivate var onlyByte: UInt8? {
+        let first = unsafe loadUnaligned(fromByteOffset: 0, as: UInt64.self)
+        guard first == first.byteSwapped, first == (first << 8 | first >> 56) else { return nil }
+        for offset in stride(from: 8, to: blockBytes, by: 8) {
+            guard unsafe loadUnaligned(fromByteOffset: offset, as: UInt64.self) == first else { return nil }
+        }
+        return UInt8(truncatingIfNeeded: first)
+    }
 }
 
 private let blockBytes = Int(overlayBlockSize)
-private let sectorsPerBlock = overlayBlockSize / sectorUnit

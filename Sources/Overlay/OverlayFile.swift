@@ -91,8 +91,12 @@ internal import SystemPackage
             unsafe fuse_reply_err(request, Errno.notSupportedOnSocket.rawValue)
             return
         }
-        disk.punch(offset: UInt64(offset), length: UInt64(length), mayBeFree: mode & punchHole != 0)
-        unsafe fuse_reply_err(request, 0)
+        do throws(SystemError) {
+            try disk.punch(offset: UInt64(offset), length: UInt64(length), mayBeFree: mode & punchHole != 0)
+            unsafe fuse_reply_err(request, 0)
+        } catch {
+            unsafe fuse_reply_err(request, Errno.ioError.rawValue)
+        }
     }
 
     private func clip(_ offset: off_t, _ count: Int) -> Range<UInt64>? {

@@ -113,7 +113,7 @@ private struct Conversation {
             disk.enter(.trimming)
         case .unmounted(let statistics):
             if let hole = faults.plantedHole {
-                disk.punch(offset: hole.offset, length: hole.length, mayBeFree: true)
+                try? disk.punch(offset: hole.offset, length: hole.length, mayBeFree: true)
             }
             disk.enter(.after)
             self.statistics = statistics

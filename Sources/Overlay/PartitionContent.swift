@@ -68,26 +68,29 @@ package final class PartitionContent: Sendable {
     package func patch(_ buffer: UnsafeMutableRawBufferPointer, at offset: UInt64) {
         let window = Extent(offset: offset, length: UInt64(buffer.count))
         for extent in changes.zeroed.intersection(window).extents {
-            unsafe zero(buffer, extent, at: offset)
+            unsafe fill(buffer, extent, at: offset, with: 0)
         }
         var index = changes.firstPatch(at: offset / overlayBlockSize)
         while index < changes.patches.count {
             let patch = changes.patches[index]
             let start = patch.block * overlayBlockSize
             guard start < window.end else { return }
-            if let slot = patch.slot, let pool {
-                guard let part = window.intersection(Extent(offset: start, length: overlayBlockSize)) else {
-                    return
-                }
+            guard let part = window.intersection(Extent(offset: start, length: overlayBlockSize)) else {
+                return
+            }
+            switch patch.content {
+            case .slot(let slot):
+                guard let pool else { return }
                 let from = Int(slot) * Int(overlayBlockSize) + Int(part.offset - start)
                 unsafe UnsafeMutableRawBufferPointer(rebasing: buffer[Int(part.offset - offset)...])
                     .copyMemory(
                         from: UnsafeRawBufferPointer(
                             rebasing: pool.memory.bytes[from..<from + Int(part.length)]))
-            } else {
-                for sector in patch.zeroSectors {
+            case .filled(let byte): unsafe fill(buffer, part, at: offset, with: byte)
+            case .zeroSectors(let mask):
+                for sector in zeroSectors(mask) {
                     if let part = window.intersection(Extent(offset: start + sector, length: sectorUnit)) {
-                        unsafe zero(buffer, part, at: offset)
+                        unsafe fill(buffer, part, at: offset, with: 0)
                     }
                 }
             }
@@ -95,27 +98,43 @@ package final class PartitionContent: Sendable {
         }
     }
 
-    private func zero(_ buffer: UnsafeMutableRawBufferPointer, _ extent: Extent, at offset: UInt64) {
+    private func fill(
+        _ buffer: UnsafeMutableRawBufferPointer, _ extent: Extent, at offset: UInt64, with byte: UInt8
+    ) {
         let from = Int(extent.offset - offset)
         unsafe UnsafeMutableRawBufferPointer(rebasing: buffer[from..<from + Int(extent.length)])
-            .initializeMemory(as: UInt8.self, repeating: 0)
+            .initializeMemory(as: UInt8.self, repeating: byte)
     }
 }
 
 /// Bytes of the smallest piece a loop device zeroes.
 let sectorUnit: UInt64 = 512
 
-/// One block that is not what the source has: it lies in a slot of the pool, or some of its sectors are zero.
+/// One block that is not what the source has.
 package struct Patch: Equatable, Sendable {
+    /// What the block holds.
+    package enum Content: Equatable, Sendable {
+        /// What this slot of the pool holds.
+        case slot(UInt32)
+        /// This byte, 4096 times: ntfs-3g empties a journal with 0xff, which must not cost memory.
+        case filled(UInt8)
+        /// What the source has, but sector i is zero where bit i is set.
+        case zeroSectors(UInt8)
+    }
+
     /// Number of the 4 KiB block in the partition.
     package let block: UInt64
-    /// Slot of the pool, or nil.
-    package let slot: UInt32?
-    /// Bit i: sector i of the block is zero; only without a slot.
-    package let zeroMask: UInt8
+    package let content: Content
 
-    /// Offsets in the block of the sectors that are zero.
-    var zeroSectors: [UInt64] { (0..<8).filter { zeroMask >> $0 & 1 != 0 }.map { UInt64($0) * sectorUnit } }
+    package init(block: UInt64, content: Content) {
+        self.block = block
+        self.content = content
+    }
+}
+
+/// Offsets in a block of the sectors whose bit in `mask` is set.
+func zeroSectors(_ mask: UInt8) -> [UInt64] {
+    (0..<8).filter { mask >> $0 & 1 != 0 }.map { UInt64($0) * sectorUnit }
 }
 
 /// Everything that differs from the source and is used.

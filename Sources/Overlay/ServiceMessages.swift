@@ -78,8 +78,15 @@ enum ServiceReport: Equatable {
             for patch in changes.patches {
                 writer.varint(patch.block - last)
                 last = patch.block
-                writer.varint(patch.slot.map { UInt64($0) + 1 } ?? 0)
-                if patch.slot == nil { writer.u8(patch.zeroMask) }
+                switch patch.content {
+                case .zeroSectors(let mask):
+                    writer.varint(0)
+                    writer.u8(mask)
+                case .filled(let byte):
+                    writer.varint(1)
+                    writer.u8(byte)
+                case .slot(let slot): writer.varint(UInt64(slot) + 2)
+                }
             }
             writer.u32(nextSlot)
             writer.statistics(statistics)
@@ -101,12 +108,16 @@ enum ServiceReport: Equatable {
             changes.zeroed = try span.extents(at: &offset)
             var block: UInt64 = 0
             for _ in 0..<(try span.varint(at: &offset)) {
-                block += try span.varint(at: &offset)
-                let slot = try span.varint(at: &offset)
-                changes.patches.append(
-                    Patch(
-                        block: block, slot: slot > 0 ? UInt32(clamping: slot - 1) : nil,
-                        zeroMask: slot > 0 ? 0 : try span.u8(at: &offset)))
+                let (next, overflow) = block.addingReportingOverflow(try span.varint(at: &offset))
+                guard !overflow else { throw .invalid("a block exceeds 64 bits") }
+                block = next
+                let content: Patch.Content =
+                    switch try span.varint(at: &offset) {
+                    case 0: .zeroSectors(try span.u8(at: &offset))
+                    case 1: .filled(try span.u8(at: &offset))
+                    case let slot: .slot(UInt32(clamping: slot - 2))
+                    }
+                changes.patches.append(Patch(block: block, content: content))
             }
             let nextSlot = try span.u32(at: &offset)
             return .mapped(

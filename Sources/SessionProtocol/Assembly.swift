@@ -12,6 +12,8 @@ final class Assembly {
     /// One bit per source symbol that is there.
     private var present: [UInt64]
     private(set) var count = 0
+    /// How many symbols in a row have named another generation or length.
+    var contradictions = 0
     /// When the last symbol came, in nanoseconds.
     var lastArrival: UInt64
 
@@ -24,6 +26,12 @@ final class Assembly {
         layout = StripeLayout(length: length)
         present = Array(repeating: 0, count: (layout.symbols + 63) / 64)
         lastArrival = now
+    }
+
+    /// Whether a symbol belongs to this generation of this chunk.
+    @inline(__always)
+    func isOf(_ header: SymbolHeader) -> Bool {
+        chunk == header.chunk && generation == header.generation && layout.length == Int(header.length)
     }
 
     var isWhole: Bool { count == layout.symbols }

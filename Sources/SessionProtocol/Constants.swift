@@ -80,6 +80,10 @@ package enum Tuning {
     package static let handshakePatience: UInt64 = 10 * second
     /// A chunk sent by multicast that a participant does not mention within this time has not reached it.
     package static let unseenPatience: UInt64 = 3 * second
+    /// Symbols in a row that contradict what is known of a chunk until they are believed: a damaged one is not.
+    package static let contradictions = 8
+    /// A step of the sequence that a single datagram is believed: 92 MB of lost datagrams.
+    package static let believedStep: UInt32 = 1 << 16
     /// How many bytes the token bucket may save up: ten milliseconds at 1 Gb/s, and one GSO train.
     package static let burstBytes = 64 * Specification.datagramBytes
     /// Repairs take at most this share of the datagrams while the sweep has something to send: one in two.

@@ -142,7 +142,7 @@ package struct Beacon: Equatable, Sendable {
         needed = try bytes.u16(at: &offset)
     }
 
-    init(
+    package init(
         state: SessionSnapshot.State, session: UInt64, nextSequence: UInt32, cursor: UInt32, sweeps: UInt32,
         rate: UInt64, joined: UInt16, needed: UInt16
     ) {
@@ -190,7 +190,7 @@ package struct SeekMessage: Equatable, Sendable {
         session = try bytes.name(at: &offset, "SEEK's session name")
     }
 
-    init(participant: GUID, session: String) {
+    package init(participant: GUID, session: String) {
         self.participant = participant
         self.session = session
     }
@@ -280,7 +280,7 @@ package struct AnnounceMessage: Equatable, Sendable {
         addresses = try bytes.addresses(at: &offset)
     }
 
-    init(
+    package init(
         state: SessionSnapshot.State, session: UInt64, joined: UInt16, needed: UInt16, controlPort: UInt16,
         dataPort: UInt16, hostKey: PublicKey, group: Address, name: String, addresses: [Address]
     ) {

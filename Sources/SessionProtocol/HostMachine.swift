@@ -5,7 +5,7 @@ internal import Blocks
 ///
 /// After every input take all `nextOutput()`, then all `nextDatagram`, and come back at `deadline` at the latest.
 /// Registration and reports are in HostRegistration.swift and HostReports.swift, the data plane in HostSender.swift.
-package struct HostMachine {
+package struct HostMachine: ~Copyable {
     /// What a screen shows of the session.
     package internal(set) var session = SessionSnapshot()
     /// Everyone who was let in, in the order of joining; indices stay.
@@ -171,7 +171,8 @@ package struct HostMachine {
     /// When to call `advance` and `nextDatagram` again at the latest; nil: the session is over.
     package func deadline(now: UInt64) -> UInt64? {
         guard session.state != .ended else { return nil }
-        var deadline = min(nextAnnounce, nextBeacon)
+        // Without anybody there is nobody to send beacons to.
+        var deadline = session.joined > 0 ? min(nextAnnounce, nextBeacon) : nextAnnounce
         if session.state == .running {
             deadline = min(deadline, now + Tuning.rateInterval)
             if hasDatagram { deadline = min(deadline, pace.time(for: Specification.datagramBytes, now: now)) }

@@ -67,7 +67,9 @@ extension HostMachine {
                 guard isWanted || seats[index].control.contains(chunk), current?.chunk != chunk else {
                     continue
                 }
-                if seats[index].inFlight.contains(chunk) || !seats[index].insisted.contains(chunk) {
+                // What has never been sent cannot be held, whatever damaged symbol made it look so.
+                let wasSent = records[chunk]?.lastPass != nil && !seats[index].insisted.contains(chunk)
+                if seats[index].inFlight.contains(chunk) || wasSent {
                     forget(chunk, of: index)
                     seats[index].outstanding.insert(chunk)
                 }
@@ -101,8 +103,15 @@ extension HostMachine {
         guard let highest = report.highest.first else { return }
         for gap in report.gaps
         where seats[index].outstanding.contains(gap.chunk) && gap.chunk != current?.chunk {
-            guard let record = records[gap.chunk], record.generation == gap.generation else { continue }
-            if let pass = record.lastPass, isLater(pass.sequence, than: highest) { continue }
+            guard let record = records[gap.chunk], record.generation == gap.generation,
+                let pass = record.lastPass
+            else {
+                // It is putting together something that was never sent: all of the chunk, from the beginning.
+                seats[index].outstanding.remove(gap.chunk)
+                want(gap.chunk, of: index)
+                continue
+            }
+            if isLater(pass.sequence, than: highest) { continue }
             if repairs[gap.chunk] == nil {
                 repairs[gap.chunk] = ChunkRepair(layout: StripeLayout(length: record.length), now: now)
             }

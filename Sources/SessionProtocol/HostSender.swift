@@ -37,7 +37,7 @@ extension HostMachine {
     /// Whether a SYMBOL could go out now if the rate allowed it.
     var hasDatagram: Bool {
         if current != nil { return true }
-        return repairQueue.contains { frames.has($0) }
+        return repairQueue.prefix(Tuning.readAhead).contains { frames.has($0) }
     }
 
     // MARK: The sweep

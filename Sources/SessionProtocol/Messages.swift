@@ -70,6 +70,20 @@ package struct JoinMessage: Equatable, Sendable {
     package var knownImage: GUID?
     package var session: String
     package var identity: ParticipantIdentity
+
+    package init(
+        lowestVersion: UInt8 = Specification.lowestVersion,
+        highestVersion: UInt8 = Specification.version, nonce: [UInt8], participant: GUID,
+        knownImage: GUID?, session: String, identity: ParticipantIdentity
+    ) {
+        self.lowestVersion = lowestVersion
+        self.highestVersion = highestVersion
+        self.nonce = nonce
+        self.participant = participant
+        self.knownImage = knownImage
+        self.session = session
+        self.identity = identity
+    }
 }
 
 /// ACCEPT, host to participant: everything about the session, signed with the participant's nonce.
@@ -88,6 +102,28 @@ package struct AcceptMessage: Equatable, Sendable {
     package var addresses: [Address]
     package var manifest: [UInt8]
     package var existing: ChunkSet
+
+    package init(
+        nonce: [UInt8], version: UInt8 = Specification.version, streams: UInt8 = 1, slot: UInt16,
+        maximumSealedBytes: UInt32, session: UInt64, image: GUID, hostKey: PublicKey,
+        sessionKey: PublicKey, dataPort: UInt16, group: Address, addresses: [Address],
+        manifest: [UInt8], existing: ChunkSet
+    ) {
+        self.nonce = nonce
+        self.version = version
+        self.streams = streams
+        self.slot = slot
+        self.maximumSealedBytes = maximumSealedBytes
+        self.session = session
+        self.image = image
+        self.hostKey = hostKey
+        self.sessionKey = sessionKey
+        self.dataPort = dataPort
+        self.group = group
+        self.addresses = addresses
+        self.manifest = manifest
+        self.existing = existing
+    }
 }
 
 /// REFUSE, host to participant: why it is not let in.
@@ -105,6 +141,16 @@ package struct RefuseMessage: Equatable, Sendable {
     package var highestVersion: UInt8 = Specification.version
     package var code: UInt16
     package var reason: String
+
+    package init(
+        lowestVersion: UInt8 = Specification.lowestVersion,
+        highestVersion: UInt8 = Specification.version, code: UInt16, reason: String
+    ) {
+        self.lowestVersion = lowestVersion
+        self.highestVersion = highestVersion
+        self.code = code
+        self.reason = reason
+    }
 }
 
 /// NEED, participant to host: the chunks it still needs.
@@ -119,6 +165,13 @@ package struct NeedMessage: Equatable, Sendable {
 
     package var mode: Mode
     package var chunks: ChunkSet
+
+    package init(
+        mode: Mode, chunks: ChunkSet
+    ) {
+        self.mode = mode
+        self.chunks = chunks
+    }
 }
 
 /// CHUNK, either way: a frame with its seal over TCP.
@@ -128,6 +181,13 @@ package struct ChunkMessage: Equatable, Sendable {
 
     /// Bytes of the body in front of the frame.
     static let fixedBytes = 8
+
+    package init(
+        chunk: UInt32, sealed: [UInt8]
+    ) {
+        self.chunk = chunk
+        self.sealed = sealed
+    }
 }
 
 /// START, host to participant: data follows from this sequence number on.
@@ -136,6 +196,14 @@ package struct StartMessage: Equatable, Sendable {
     /// Milliseconds.
     package var reportInterval: UInt16
     package var sequence: UInt32
+
+    package init(
+        participants: UInt16, reportInterval: UInt16, sequence: UInt32
+    ) {
+        self.participants = participants
+        self.reportInterval = reportInterval
+        self.sequence = sequence
+    }
 }
 
 /// NOTICE, either way: a sign of life, the count of those who joined, or text for the other side's screen.
@@ -152,6 +220,17 @@ package struct NoticeMessage: Equatable, Sendable {
     package var joined: UInt16 = 0
     package var needed: UInt16 = 0
     package var text: String = ""
+
+    package init(
+        level: Level, state: SessionSnapshot.State = .registering, joined: UInt16 = 0,
+        needed: UInt16 = 0, text: String = ""
+    ) {
+        self.level = level
+        self.state = state
+        self.joined = joined
+        self.needed = needed
+        self.text = text
+    }
 }
 
 /// DONE, participant to host: everything is on the disk and was read back.
@@ -159,11 +238,25 @@ package struct DoneMessage: Equatable, Sendable {
     package var chunks: UInt64
     package var bytes: UInt64
     package var text: String
+
+    package init(
+        chunks: UInt64, bytes: UInt64, text: String
+    ) {
+        self.chunks = chunks
+        self.bytes = bytes
+        self.text = text
+    }
 }
 
 /// ABORT, either way: the sender leaves, and why.
 package struct AbortMessage: Equatable, Sendable {
     package var reason: String
+
+    package init(
+        reason: String
+    ) {
+        self.reason = reason
+    }
 }
 
 /// END, host to participant: the session is over for it.
@@ -176,6 +269,13 @@ package struct EndMessage: Equatable, Sendable {
 
     package var outcome: Outcome
     package var text: String
+
+    package init(
+        outcome: Outcome, text: String
+    ) {
+        self.outcome = outcome
+        self.text = text
+    }
 }
 
 /// Any control message.

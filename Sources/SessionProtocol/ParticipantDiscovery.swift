@@ -19,10 +19,15 @@ extension ParticipantMachine {
         guard !hasStarted || state == .searching else { return }
         // Signatures are checked only for what is not known yet, and for few, so that a flood costs little.
         let isKnown = candidates.contains { $0.key == claim.hostKey && $0.session == claim.session }
-        guard !isKnown, candidates.count < 8, let announce = try? AnnounceMessage(from: bytes) else { return }
+        let isOurs = claim.hostKey == accepted?.hostKey
+        guard !isKnown, isOurs || candidates.count < 8, let announce = try? AnnounceMessage(from: bytes)
+        else {
+            return
+        }
         guard announce.lowestVersion <= Specification.version,
             announce.highestVersion >= Specification.lowestVersion
         else {
+            guard !isRejoining || isOurs else { return }
             let versions = "\(announce.lowestVersion) to \(announce.highestVersion)"
             return end(
                 .failed("the host at \(from.address) speaks versions \(versions) of the protocol, not 1"))
@@ -36,7 +41,7 @@ extension ParticipantMachine {
             session: announce.session)
         candidates.removeAll { $0.key == found.key }
         candidates.append(found)
-        if accepted == nil, let other = candidates.first(where: { $0.key != found.key }) {
+        if !hasStarted, !isRejoining, let other = candidates.first(where: { $0.key != found.key }) {
             return refuseBoth(other, found, now: now)
         }
         if firstFound == nil {

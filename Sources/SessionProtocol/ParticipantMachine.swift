@@ -6,7 +6,7 @@ package import Blocks
 /// After every input (a train of datagrams counts as one) take all `nextOutput()`; come back at `deadline`.
 /// Finding the host is in ParticipantDiscovery.swift, data in ParticipantReceiver.swift, reports in
 /// ParticipantReports.swift.
-package struct ParticipantMachine {
+package struct ParticipantMachine: ~Copyable {
     /// Where the machine stands with its host.
     enum State {
         /// No host, or not settled on one.

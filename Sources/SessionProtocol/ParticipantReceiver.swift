@@ -44,33 +44,34 @@ extension ParticipantMachine {
     }
 
     private mutating func take(_ header: SymbolHeader, _ bytes: RawSpan, now: UInt64) {
-        if let latest, latest.chunk == header.chunk, latest.generation == header.generation {
-            add(header, bytes, to: latest, now: now)
-            return
-        }
+        if let latest, latest.isOf(header) { return add(header, bytes, to: latest, now: now) }
         guard remaining.contains(header.chunk), !inPipeline.contains(header.chunk),
             !insisted.contains(header.chunk)
         else { return }
         if let assembly = assemblies[header.chunk] {
-            if assembly.generation == header.generation {
+            if assembly.isOf(header) {
                 latest = assembly
                 return add(header, bytes, to: assembly, now: now)
             }
-            // Serial arithmetic over 8 bits: symbols of an older generation are of no use.
-            guard Int8(bitPattern: header.generation &- assembly.generation) > 0 else { return }
+            // Another generation or length. One symbol may be damaged, forged or of an older generation; several
+            // in a row are what the host sends now.
+            assembly.contradictions += 1
+            let symbols = StripeLayout(length: Int(header.length)).symbols
+            guard assembly.contradictions >= min(Tuning.contradictions, symbols) else {
+                progress.foreignDatagrams += 1
+                return
+            }
             discard(assembly)
+            return begin(header, bytes, isBeginning: true, now: now)
         }
-        begin(header, bytes, now: now)
+        begin(header, bytes, isBeginning: false, now: now)
     }
 
     private mutating func add(_ header: SymbolHeader, _ bytes: RawSpan, to assembly: Assembly, now: UInt64) {
-        guard Int(header.length) == assembly.layout.length else {
-            progress.foreignDatagrams += 1
-            return
-        }
         // Numbers from the source count on are parity, which this version does not use.
         guard let index = assembly.layout.index(stripe: header.stripe, symbol: header.symbol) else { return }
         assembly.lastArrival = now
+        assembly.contradictions = 0
         guard assembly.put(index, bytes) else {
             progress.symbolsRepeated += 1
             return
@@ -79,7 +80,7 @@ extension ParticipantMachine {
     }
 
     /// Begins a chunk, if this is its beginning: one that has been passing by for a while waits for the next sweep.
-    private mutating func begin(_ header: SymbolHeader, _ bytes: RawSpan, now: UInt64) {
+    private mutating func begin(_ header: SymbolHeader, _ bytes: RawSpan, isBeginning: Bool, now: UInt64) {
         let layout = StripeLayout(length: Int(header.length))
         guard let index = layout.index(stripe: header.stripe, symbol: header.symbol) else { return }
         guard let buffer = index <= max(16, layout.symbols / 8) ? pool.take(length: layout.length) : nil

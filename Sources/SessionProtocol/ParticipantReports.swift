@@ -10,9 +10,13 @@ struct Reporting {
     private(set) var hasStarted = false
     /// Highest sequence seen of stream 0.
     private(set) var highest: UInt32?
+    /// A sequence too far ahead to be believed yet.
+    private var doubtful: UInt32?
     private var received: UInt64 = 0
     private var expected: UInt64 = 0
     var hasHeard = false
+    /// When the last report that had heard of the host on the data plane was made.
+    var lastHeardOf: UInt64 = 0
     var inSocket: UInt64 = 0
     var withoutBuffer: UInt64 = 0
     /// The kernel's last count.
@@ -27,6 +31,7 @@ struct Reporting {
     mutating func begin(slot: UInt16, now: UInt64) {
         self.slot = slot
         hasStarted = false
+        lastHeardOf = now
         next = now + second
     }
 
@@ -68,12 +73,20 @@ struct Reporting {
             return
         }
         guard isLater(sequence, than: old) else { return }
+        if sequence &- old > Tuning.believedStep {
+            // A damaged number must not make everything sent look received: the next one has to be its neighbour.
+            let last = doubtful
+            doubtful = sequence
+            guard let last, sequence &- last < 1024 else { return }
+        }
+        doubtful = nil
         expected += UInt64(sequence &- old)
         highest = sequence
     }
 
     mutating func forgetSequences() {
         highest = nil
+        doubtful = nil
         received = 0
         expected = 0
     }
@@ -110,7 +123,10 @@ extension ParticipantMachine {
         var report = ReportMessage()
         report.highest = reporting.highest.map { [$0] } ?? []
         report.hasHeard = reporting.hasHeard || isComplete
+        if report.hasHeard { reporting.lastHeardOf = now }
         reporting.hasHeard = false
+        // What multicast cannot complete does not count as held: it is to come over TCP.
+        let isDeaf = now > reporting.lastHeardOf + Tuning.unseenPatience
         report.freeBuffers = UInt16(clamping: pool.room(for: accepted?.maximumSealedBytes ?? 1))
         report.chunksDone = UInt32(clamping: progress.chunksDone)
         report.writeRate = UInt32(clamping: reporting.figures.writeRate / KiB)
@@ -122,10 +138,11 @@ extension ParticipantMachine {
         let setBytes = 240
         (report.done, _) = reporting.unreported.prefix(bytes: setBytes)
         reporting.unreported = reporting.unreported.subtracting(report.done)
-        let held = ChunkSet(inPipeline).union(ChunkSet(assemblies.keys)).union(reporting.unreported)
+        var held = ChunkSet(inPipeline).union(reporting.unreported)
+        if !isDeaf { held = held.union(ChunkSet(assemblies.keys)) }
         (report.held, report.heldBelow) = held.prefix(bytes: setBytes)
         let rest = Specification.reportBytes - ReportMessage.fixedBytes - 4 - 2 * setBytes - 2
-        report.gaps = gaps(bytes: rest, now: now)
+        if !isDeaf { report.gaps = gaps(bytes: rest, now: now) }
         return report
     }
 

@@ -24,6 +24,28 @@ package struct ReportMessage: Equatable, Sendable {
     /// Chunks that are in memory, whole or in part, or done and not reported yet.
     package var held = ChunkSet()
     package var gaps: [ChunkGaps] = []
+
+    package init(
+        highest: [UInt32] = [], hasHeard: Bool = true, freeBuffers: UInt16 = 0, chunksDone: UInt32 = 0,
+        writeRate: UInt32 = 0, decodeRate: UInt32 = 0, received: UInt32 = 0, lostOnWire: UInt32 = 0,
+        lostInSocket: UInt32 = 0, lostForWantOfBuffers: UInt32 = 0, heldBelow: UInt32 = .max,
+        done: ChunkSet = ChunkSet(), held: ChunkSet = ChunkSet(), gaps: [ChunkGaps] = []
+    ) {
+        self.highest = highest
+        self.hasHeard = hasHeard
+        self.freeBuffers = freeBuffers
+        self.chunksDone = chunksDone
+        self.writeRate = writeRate
+        self.decodeRate = decodeRate
+        self.received = received
+        self.lostOnWire = lostOnWire
+        self.lostInSocket = lostInSocket
+        self.lostForWantOfBuffers = lostForWantOfBuffers
+        self.heldBelow = heldBelow
+        self.done = done
+        self.held = held
+        self.gaps = gaps
+    }
 }
 
 /// What one chunk that has begun to arrive lacks.
@@ -31,6 +53,12 @@ package struct ChunkGaps: Equatable, Sendable {
     package var chunk: UInt32
     package var generation: UInt8
     package var stripes: [StripeGap]
+
+    package init(chunk: UInt32, generation: UInt8, stripes: [StripeGap]) {
+        self.chunk = chunk
+        self.generation = generation
+        self.stripes = stripes
+    }
 }
 
 /// What one stripe lacks.

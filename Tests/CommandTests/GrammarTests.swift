@@ -4,26 +4,33 @@ import Testing
 import img
 
 struct GrammarTests {
-    @Test(arguments: [
-        (["makel", "a.img"], ["makel", "a.img"]),
-        (["-makel", "a.img", "comp=speed"], ["makel", "a.img", "--compression", "speed"]),
-        (["MAKEL", "a.img", "x2", "X13"], ["makel", "a.img", "--exclude", "2", "--exclude", "13"]),
-        (["makel", "a.img", "disks=/dev/a,/dev/b", "plan"], ["makel", "a.img", "--disks", "/dev/a,/dev/b", "--plan"]),
-        (["makel", "a.img", "whole", "pl"], ["makel", "a.img", "--whole", "--plan"]),
-        (["makel", "x3"], ["makel", "x3"]),
-        (["makel", "comp=1", "a.img"], ["makel", "--compression", "1", "a.img"]),
-        (["restorel", "a.img", "verify", "d=/dev/a"], ["restorel", "a.img", "--verify", "--disks", "/dev/a"]),
-        (["s", "lab1"], ["session", "lab1"]),
-        (["session", "lab1", "c", "if=eth0"], ["session", "lab1", "--client", "--interface", "eth0"]),
-        (["session", "a=b", "key=ABCD"], ["session", "a=b", "--key", "ABCD"]),
-        (["dump", "g"], ["dump", "--geometry"]),
-        (["du", "--json"], ["dump", "--json"]),
-        (["info", "plan"], ["info", "plan"]),
-        (["help", "mak"], nil),
-        (["help", "ses"], ["help", "session"]),
-        (["makel", "--disks", "comp=3", "a.img"], ["makel", "--disks", "comp=3", "a.img"]),
-        (["--help"], ["--help"]),
-    ] as [([String], [String]?)])
+    @Test(
+        arguments: [
+            (["makel", "a.img"], ["makel", "a.img"]),
+            (["-makel", "a.img", "comp=speed"], ["makel", "a.img", "--compression", "speed"]),
+            (["MAKEL", "a.img", "x2", "X13"], ["makel", "a.img", "--exclude", "2", "--exclude", "13"]),
+            (
+                ["makel", "a.img", "disks=/dev/a,/dev/b", "plan"],
+                ["makel", "a.img", "--disks", "/dev/a,/dev/b", "--plan"]
+            ),
+            (["makel", "a.img", "whole", "pl"], ["makel", "a.img", "--whole", "--plan"]),
+            (["makel", "x3"], ["makel", "x3"]),
+            (["makel", "comp=1", "a.img"], ["makel", "--compression", "1", "a.img"]),
+            (
+                ["restorel", "a.img", "verify", "d=/dev/a"],
+                ["restorel", "a.img", "--verify", "--disks", "/dev/a"]
+            ),
+            (["s", "lab1"], ["session", "lab1"]),
+            (["session", "lab1", "c", "if=eth0"], ["session", "lab1", "--client", "--interface", "eth0"]),
+            (["session", "a=b", "key=ABCD"], ["session", "a=b", "--key", "ABCD"]),
+            (["dump", "g"], ["dump", "--geometry"]),
+            (["du", "--json"], ["dump", "--json"]),
+            (["info", "plan"], ["info", "plan"]),
+            (["help", "mak"], nil),
+            (["help", "ses"], ["help", "session"]),
+            (["makel", "--disks", "comp=3", "a.img"], ["makel", "--disks", "comp=3", "a.img"]),
+            (["--help"], ["--help"]),
+        ] as [([String], [String]?)])
     func translates(_ words: [String], _ expected: [String]?) throws {
         if let expected {
             #expect(try Grammar.translate(words) == expected)
@@ -32,24 +39,25 @@ struct GrammarTests {
         }
     }
 
-    @Test(arguments: [
-        ([], "the menu does not exist yet"),
-        (["frobnicate"], "img has no mode 'frobnicate'"),
-        (["make", "a"], "the mode 'make' may be makel or makep"),
-        (["auto"], "'auto' belongs to a part of img that does not exist yet"),
-        (["-makep", "srv", "x"], "'makep' belongs to a part of img that does not exist yet"),
-        (["pd3"], "'pd3' belongs to a part of img that does not exist yet"),
-        (["restorel", "a", "s1"], "'s1' of 'restorel' belongs to a part"),
-        (["restorel", "a", "a1:p2"], "'a1:p2' of 'restorel' belongs to a part"),
-        (["restorel", "a", "comp=3"], "'restorel' does not take 'comp=3'"),
-        (["session", "lab1", "master"], "'master' of 'session' belongs to a part"),
-        (["session", "lab1", "m"], "'m' of 'session' belongs to a part"),
-        (["session", "lab1", "clients=3"], "'clients=3' of 'session' belongs to a part"),
-        (["session", "lab1", "14:30"], "'14:30' of 'session' belongs to a part"),
-        (["makel", "a", "comp="], "'comp=' lacks a value"),
-        (["makel", "a", "b"], "'makel' does not take 'b'"),
-        (["makel", "a", "x"], "'makel' does not take 'x'"),
-    ] as [([String], String)])
+    @Test(
+        arguments: [
+            ([], "the menu does not exist yet"),
+            (["frobnicate"], "img has no mode 'frobnicate'"),
+            (["make", "a"], "the mode 'make' may be makel or makep"),
+            (["auto"], "'auto' belongs to a part of img that does not exist yet"),
+            (["-makep", "srv", "x"], "'makep' belongs to a part of img that does not exist yet"),
+            (["pd3"], "'pd3' belongs to a part of img that does not exist yet"),
+            (["restorel", "a", "s1"], "'s1' of 'restorel' belongs to a part"),
+            (["restorel", "a", "a1:p2"], "'a1:p2' of 'restorel' belongs to a part"),
+            (["restorel", "a", "comp=3"], "'restorel' does not take 'comp=3'"),
+            (["session", "lab1", "master"], "'master' of 'session' belongs to a part"),
+            (["session", "lab1", "m"], "'m' of 'session' belongs to a part"),
+            (["session", "lab1", "clients=3"], "'clients=3' of 'session' belongs to a part"),
+            (["session", "lab1", "14:30"], "'14:30' of 'session' belongs to a part"),
+            (["makel", "a", "comp="], "'comp=' lacks a value"),
+            (["makel", "a", "b"], "'makel' does not take 'b'"),
+            (["makel", "a", "x"], "'makel' does not take 'x'"),
+        ] as [([String], String)])
     func refuses(_ words: [String], _ sentence: String) throws {
         let error = try #require(throws: UsageError.self) { try Grammar.translate(words) }
         #expect(error.description.hasPrefix(sentence), "\(error)")

@@ -38,8 +38,18 @@ capture() {
     done
     say "the source disks are bit for bit as before (cmp with copies made before)"
     IMAGE_BYTES=$(stat -c %s "$WORK/image")
-    USED_BYTES=$("$BIN/img" info "$WORK/image" --json | jq '[.. | .usedBytes? // empty][0]')
-    [ "${USED_BYTES:-null}" != null ] || die "img info --json names no usedBytes"
+    "$BIN/img" info "$WORK/image" --json >"$WORK/info.json"
+    USED_BYTES=$(jq -e .manifest.usedBytes "$WORK/info.json") || die "img info --json names no usedBytes"
+    need_used_blocks
+}
+
+# need_used_blocks: a restore of whole partitions would prove nothing about the maps of used blocks.
+need_used_blocks() {
+    local whole
+    whole=$(jq -r '.manifest.partitions[] | select(.fileSystem | IN("ext4", "ntfs", "xfs", "btrfs"))
+        | select(.content != "used") | "\(.fileSystem) (\(.reason))"' "$WORK/info.json")
+    [ -z "$whole" ] || die "captured whole instead of its used blocks: $(tr '\n' ' ' <<<"$whole")"
+    say "of ext4, NTFS, XFS and btrfs only the used blocks are in the image (img info)"
 }
 
 # free_disks DEVICE...: whatever partition nodes somebody made go with them.

@@ -26,9 +26,13 @@ func withScriptedFile<R>(
     _ size: UInt64, _ script: String, sectorSize: Int = 512, _ body: (_ path: String) throws -> R
 ) throws -> R {
     try withSparseFile(size) { path in
-        // sfdisk takes the sector size from a device only.
-        try withLoopDevice(path, sectorSize: sectorSize) { loop in
-            try run(["sfdisk", "--quiet", "--no-reread", "--no-tell-kernel", loop.path], input: script)
+        if sectorSize == 512 {
+            try run(["sfdisk", "--quiet", path], input: script)
+        } else {
+            // sfdisk takes the sector size from a device only.
+            try withLoopDevice(path, sectorSize: sectorSize) { loop in
+                try run(["sfdisk", "--quiet", "--no-reread", "--no-tell-kernel", loop.path], input: script)
+            }
         }
         return try body(path)
     }
@@ -39,6 +43,16 @@ func open(_ path: String, sectorSize: UInt32? = nil) throws -> (disk: LocalDisk,
     let disk = try DiskInventory().describe(path: path, .init(fileSectorSize: sectorSize))
     return (disk, try DiskReader(disk))
 }
+
+/// A GPT with partitions of 10 MiB from 1 MiB on and of all the rest.
+let gptScript = """
+    label: gpt
+    start=2048, size=20480, type=U, name="boot"
+    start=22528, type=L
+    """
+
+/// A GPT with one partition of `mebibytes` from 1 MiB on.
+func gptScript(_ mebibytes: Int) -> String { "label: gpt\nstart=2048, size=\(mebibytes * 2048), type=L\n" }
 
 /// An MBR with two primary partitions, and an extended one with three logical partitions.
 let chainScript = """

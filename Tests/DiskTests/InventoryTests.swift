@@ -84,7 +84,7 @@ struct InventoryTests {
     }
 
     @Test func readingNeverWrites() throws {
-        try withGPTFile(64 * MiB, ["-n1:2048:+10M", "-n2:0:0"]) { path in
+        try withScriptedFile(64 * MiB, gptScript) { path in
             try run("dd", "if=/dev/urandom", "of=\(path)", "bs=512", "seek=1", "count=1", "conv=notrunc")
             let before = try run("sha256sum", path)
             let (disk, reader) = try open(path)

@@ -6,7 +6,7 @@ import TestSupport
 
 struct TableRegionsTests {
     @Test func findsAllFivePartsOfAGPT() throws {
-        try withGPTFile(64 * MiB, ["-n1:2048:+10M", "-n2:0:0"]) { path in
+        try withScriptedFile(64 * MiB, gptScript) { path in
             let (disk, reader) = try open(path)
             let regions = try TableRegions(of: reader, table: disk.table)
             #expect(regions.table == .gpt)
@@ -91,7 +91,7 @@ struct TableRegionsTests {
     }
 
     @Test func usesTheBackupOfADamagedGPT() throws {
-        try withGPTFile(64 * MiB, ["-n1:2048:+10M", "-n2:0:0"]) { path in
+        try withScriptedFile(64 * MiB, gptScript) { path in
             try run("dd", "if=/dev/urandom", "of=\(path)", "bs=512", "seek=1", "count=1", "conv=notrunc")
             let (disk, reader) = try open(path)
             #expect(disk.table == .gpt)
@@ -112,7 +112,7 @@ struct TableRegionsTests {
     }
 
     @Test func reportsADamagedBackup() throws {
-        try withGPTFile(64 * MiB, ["-n1:2048:+10M"]) { path in
+        try withScriptedFile(64 * MiB, gptScript(10)) { path in
             try run("dd", "if=/dev/urandom", "of=\(path)", "bs=512", "seek=131071", "count=1", "conv=notrunc")
             let (disk, reader) = try open(path)
             let regions = try TableRegions(of: reader, table: disk.table)
@@ -126,7 +126,7 @@ struct TableRegionsTests {
     }
 
     @Test func reportsDamagedEntries() throws {
-        try withGPTFile(64 * MiB, ["-n1:2048:+10M"]) { path in
+        try withScriptedFile(64 * MiB, gptScript(10)) { path in
             try run("dd", "if=/dev/urandom", "of=\(path)", "bs=512", "seek=5", "count=1", "conv=notrunc")
             let (_, reader) = try open(path)
             let regions = try TableRegions(of: reader, table: .gpt)
@@ -139,7 +139,7 @@ struct TableRegionsTests {
     }
 
     @Test func bothCopiesGoneIsUnusable() throws {
-        try withGPTFile(64 * MiB, ["-n1:2048:+10M"]) { path in
+        try withScriptedFile(64 * MiB, gptScript(10)) { path in
             for sector in ["1", "131071"] {
                 try run(
                     "dd", "if=/dev/zero", "of=\(path)", "bs=512", "seek=\(sector)", "count=1", "conv=notrunc")
@@ -156,7 +156,7 @@ struct TableRegionsTests {
     }
 
     @Test func aGrownDisksBackupIsFoundWhereItIs() throws {
-        try withGPTFile(64 * MiB, ["-n1:2048:+10M", "-n2:0:0"]) { path in
+        try withScriptedFile(64 * MiB, gptScript) { path in
             try run("truncate", "-s", "\(96 * MiB)", path)
             let (disk, reader) = try open(path)
             let regions = try TableRegions(of: reader, table: disk.table)
@@ -166,9 +166,9 @@ struct TableRegionsTests {
     }
 
     @Test func anOlderBackupAtTheEndIsCutOutButDoesNotTravel() throws {
-        try withGPTFile(64 * MiB, ["-n1:2048:+10M"]) { path in
+        try withScriptedFile(64 * MiB, gptScript(10)) { path in
             // The end of a disk that once had another table.
-            try withGPTFile(64 * MiB, ["-n1:2048:+20M"]) { other in
+            try withScriptedFile(64 * MiB, gptScript(20)) { other in
                 try run(
                     "dd", "if=\(other)", "of=\(path)", "bs=512", "skip=131039", "seek=131039", "count=33",
                     "conv=notrunc")
@@ -223,8 +223,17 @@ struct TableRegionsTests {
         }
     }
 
+    @Test func aTruncatedGPTIsRefusedForCapture() throws {
+        try withScriptedFile(64 * MiB, gptScript) { path in
+            try run("truncate", "-s", "\(30 * MiB)", path)
+            let disk = try DiskInventory().describe(path: path)
+            #expect(disk.tableProblem != nil)
+            #expect(!disk.refusals(for: .capture, named: true).isEmpty)
+        }
+    }
+
     @Test func anUnreadablePrimaryHeaderIsADamagedOne() throws {
-        try withGPTFile(8 * MiB, ["-n1:2048:+1M"]) { path in
+        try withScriptedFile(8 * MiB, gptScript(1)) { path in
             var disk = MemoryDisk(try open(path).reader.everything())
             disk.damaged = [1]
             guard case .primaryDamaged = try TableRegions(of: disk, table: .gpt).soundness else {

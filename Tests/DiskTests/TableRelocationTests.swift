@@ -8,7 +8,9 @@ import TestSupport
 struct TableRelocationTests {
     /// Regions of a 64 MiB disk whose last partition ends at 41 MiB.
     private func sample(_ extra: [String] = []) throws -> [TableRegion] {
-        try withGPTFile(64 * MiB, ["-n1:2048:+10M", "-t1:ef00", "-c1:boot", "-n2:0:+30M"] + extra) { path in
+        let script = gptScript.replacing("start=22528", with: "start=22528, size=61440")
+        return try withScriptedFile(64 * MiB, script) { path in
+            if !extra.isEmpty { try run(["sgdisk"] + extra + [path]) }
             let (disk, reader) = try open(path)
             return try TableRegions(of: reader, table: disk.table).regions
         }

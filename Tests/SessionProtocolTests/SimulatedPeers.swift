@@ -136,6 +136,8 @@ final class SimulatedParticipant {
     var needed = ChunkSet()
     var badFrames = 0
     var rewritten = 0
+    /// Changes datagrams on this participant's link.
+    var damage: ((inout [UInt8]) -> Void)?
     private var connection: ConnectionID?
     private var wake: UInt64 = .max
     private var linkFree: UInt64 = 0
@@ -214,6 +216,7 @@ final class SimulatedParticipant {
             delay += UInt64.random(in: 0...(5 * ms), using: &world.random)
         }
         var datagram = datagram
+        damage?(&datagram)
         if world.random.chance(faults.corruption) {
             let index = Int.random(in: 0..<datagram.count, using: &world.random)
             datagram[index] ^= UInt8.random(in: 1...255, using: &world.random)

@@ -10,8 +10,8 @@ package final class DiskReader: BlockDevice, Sendable {
     package let sectorSize: UInt32
     /// Whether reads go past the page cache; then buffers, offsets and counts are multiples of the sector size.
     package let isDirect: Bool
-    /// The open descriptor's number, for libblkid; it stays owned by the reader.
-    package var number: Int32 { descriptor.number }
+    /// The open descriptor's number, for libblkid if not `isDirect`; it stays owned by the reader.
+    var number: Int32 { descriptor.number }
     private let descriptor: Descriptor
     private let guardian: Mutex<ReadOnlyGuard?>
 
@@ -28,7 +28,7 @@ package final class DiskReader: BlockDevice, Sendable {
         name = path
         self.size = size
         self.sectorSize = sectorSize
-        let isDirect = try direct && acceptsDirect(path, .readOnly, sectorSize: sectorSize)
+        let isDirect = try direct && acceptsDirect(path, sectorSize: sectorSize)
         descriptor = try Descriptor(opening: path, isDirect ? [.readOnly, .direct] : .readOnly)
         self.isDirect = isDirect
         guardian = Mutex(protect ? try ReadOnlyGuard(path) : nil)
@@ -61,11 +61,11 @@ package final class DiskReader: BlockDevice, Sendable {
 /// Whether `path` can be opened and read past the page cache in units of `sectorSize`.
 ///
 /// File systems answer EINVAL to O_DIRECT, or to units smaller than those of the disk below them.
-func acceptsDirect(_ path: String, _ options: Descriptor.Options, sectorSize: UInt32) throws(SystemError)
+func acceptsDirect(_ path: String, sectorSize: UInt32) throws(SystemError)
     -> Bool
 {
     do throws(SystemError) {
-        let descriptor = try Descriptor(opening: path, [options, .direct])
+        let descriptor = try Descriptor(opening: path, [.readOnly, .direct])
         let buffer = AlignedBuffer(capacity: Int(sectorSize) * 2)
         for start in [0, Int(sectorSize)] {
             let part = unsafe UnsafeMutableRawBufferPointer(

@@ -38,7 +38,7 @@ package final class DiskWriter: BlockDevice, Sendable {
         name = disk.path
         size = disk.size
         sectorSize = disk.sectorSize
-        let isDirect = try acceptsDirect(disk.path, .readWrite, sectorSize: disk.sectorSize)
+        let isDirect = try acceptsDirect(disk.path, sectorSize: disk.sectorSize)
         self.isDirect = isDirect
         let descriptor = try openExclusively(disk, isDirect ? .direct : [])
         state = Mutex(State(descriptor: descriptor))
@@ -165,27 +165,5 @@ package final class DiskWriter: BlockDevice, Sendable {
             guard !state.isClosed else { throw DiskError(.misuse, "\(name) is already closed") }
             return try body(state.descriptor, &state.progress)
         }
-    }
-}
-
-/// Opens a disk for reading and writing so that nobody else can: a block device in use answers EBUSY.
-func openExclusively(_ disk: LocalDisk, _ more: Descriptor.Options) throws -> Descriptor {
-    var options: Descriptor.Options = [.readWrite, more]
-    // Without O_CREAT the flag has a meaning only for block devices.
-    if disk.kind == .blockDevice { options.insert(.exclusive) }
-    do throws(SystemError) {
-        let descriptor = try Descriptor(opening: disk.path, options)
-        let status = try FileStatus(of: descriptor)
-        let isSame =
-            disk.kind == .blockDevice
-            ? status.kind == .blockDevice && status.represents == disk.deviceNumber
-            : status.kind == .regularFile
-        guard isSame else {
-            throw SystemError("open \(disk.path): it is another device now", .noSuchFileOrDirectory)
-        }
-        return descriptor
-    } catch {
-        guard error.errno == .resourceBusy else { throw error }
-        throw DiskError(.refused, "\(disk.path) is in use by another program or a mounted file system")
     }
 }

@@ -12,13 +12,14 @@ enum PartitionNodes {
     /// A kernel that was built without the table's kind finds none: what is missing is then told to it one by one.
     static func refresh(_ descriptor: borrowing Descriptor, disk: LocalDisk) throws {
         try reread(descriptor)
-        // libblkid reads into memory of its own, which a descriptor past the page cache would refuse.
-        let cached = try Descriptor(opening: disk.path, .readOnly)
-        let probe = try Probe(
-            cached.number, name: disk.path, range: Extent(offset: 0, length: disk.size),
-            sectorSize: disk.sectorSize)
+        // libblkid's own buffers are not aligned for a descriptor that goes past the page cache.
+        let buffered = try Descriptor(opening: disk.path, .readOnly)
+        let table = try Probe(
+            buffered.number, name: disk.path, range: Extent(offset: 0, length: disk.size),
+            sectorSize: disk.sectorSize
+        ).table()
         let known = Set(knownNumbers(of: disk.name))
-        for partition in probe.table().partitions where !known.contains(partition.number) {
+        for partition in table.partitions where !known.contains(partition.number) {
             guard let number = Int32(exactly: partition.number) else { continue }
             guard partition.extent.end <= disk.size else { continue }
             // The kernel, too, shows of an extended partition only the room for a boot loader.

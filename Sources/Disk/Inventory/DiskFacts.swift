@@ -9,7 +9,8 @@ extension DiskInventory {
         let link = "\(sys)/block/\(name)"
         let place = (try? FileTree.realPath(link)) ?? link
         let size = (number(place, "size") ?? 0).multipliedReportingOverflow(by: 512)
-        guard size.partialValue > 0, !size.overflow else { return nil }
+        // Hidden devices are the paths of a disk that is listed under another name (NVMe multipath).
+        guard size.partialValue > 0, !size.overflow, number(place, "hidden") != 1 else { return nil }
         let sectorSize = UInt32(clamping: number(place, "queue/logical_block_size") ?? 512)
         let bus = busClass(name, place)
         let own = attribute(place, "dev").flatMap { DeviceNumber($0) }

@@ -46,9 +46,9 @@ package struct DiskInventory: Sendable {
         let names = try FileTree.entries(of: "\(sys)/block").sorted(by: NaturalOrder.ascends)
         var disks: [LocalDisk] = []
         for name in names {
-            // sysfs writes "/" in names as "!": cciss!c0d0.
-            let path = "\(dev)/" + String(name.map { $0 == "!" ? "/" : $0 })
-            if let disk = blockDevice(name, path: path, uses: uses, places: places) { disks.append(disk) }
+            if let disk = blockDevice(name, path: nodePath(name), uses: uses, places: places) {
+                disks.append(disk)
+            }
         }
         return DiskInventory.assignSlots(disks)
     }
@@ -79,7 +79,8 @@ package struct DiskInventory: Sendable {
             }
             let uses = DiskUses(sys: sys, proc: proc)
             let places = DiskPlaces(context, sys: sys, mounts: uses.mounts)
-            let found = blockDevice(name, path: path, uses: uses, places: places)
+            let found = blockDevice(
+                name, path: canonical(path, name, status.represents), uses: uses, places: places)
             guard let found else { throw DiskError(.notADisk, "\(path) has no medium: its size is 0") }
             guard found.size >= DiskInventory.smallestSize else {
                 throw DiskError(.notADisk, "\(path) is too small to be a disk: it has \(found.size) bytes")
@@ -87,6 +88,15 @@ package struct DiskInventory: Sendable {
             return DiskInventory.assignSlots([found])[0]
         }
     }
+
+    /// The device node under its usual name, so that partitions' nodes can be told from it.
+    private func canonical(_ path: String, _ name: String, _ number: DeviceNumber) -> String {
+        let usual = nodePath(name)
+        return DiskUses.represented(usual) == number ? usual : (try? FileTree.realPath(path)) ?? path
+    }
+
+    /// sysfs writes "/" in names as "!": cciss!c0d0.
+    private func nodePath(_ name: String) -> String { "\(dev)/" + String(name.map { $0 == "!" ? "/" : $0 }) }
 
     /// Nothing smaller is taken as a disk: the first and last MiB are zeroed apart from each other.
     package static let smallestSize: UInt64 = 2 * MiB

@@ -9,7 +9,7 @@ package struct LocalDisk: Sendable {
         case regularFile
     }
 
-    /// "/dev/sda", or the file's path as given.
+    /// "/dev/sda" whatever name it was asked for by, or the file's path as given.
     package let path: String
     /// The kernel's name, "sda"; for a regular file the last part of its path.
     package let name: String
@@ -41,6 +41,8 @@ package struct LocalDisk: Sendable {
     /// Every partition in the order of its number, extended containers included.
     package internal(set) var partitions: [LocalPartition]
     /// What libblkid finds on the whole disk outside of any partition (a file system, an LVM or RAID member).
+    ///
+    /// Meaningful only where `table` is `.none`; beside a table it is a leftover.
     package let content: FileSystemIdentity?
     /// Why the disk is not taken by itself, or not at all; in a fixed order.
     package let obstacles: [Obstacle]
@@ -93,7 +95,7 @@ package enum BusClass: String, Sendable, CaseIterable {
         case .optical: "optical drive"
         case .floppy: "floppy drive"
         case .raid: "software RAID"
-        case .deviceMapper: "device-mapper"
+        case .deviceMapper: "device-mapper device"
         case .memory: "memory disk"
         case .network: "network block device"
         case .other: "unknown bus"

@@ -21,6 +21,9 @@ struct ProbedTable {
 }
 
 /// One run of libblkid over a range of an open disk; owns libblkid's `blkid_probe`.
+///
+/// The disk must not be open with O_DIRECT: libblkid's buffers are not aligned, and it takes a failed read for an
+/// empty disk.
 @safe final class Probe {
     private let probe: blkid_probe
     private let name: String
@@ -61,15 +64,22 @@ struct ProbedTable {
             usage: usage(value("USAGE")))
     }
 
-    /// The partition table in the range, which must be a whole disk.
-    func table() -> ProbedTable {
+    /// The partition table in the range, which must be a whole disk; throws when it cannot be read.
+    func table() throws(DiskError) -> ProbedTable {
         var result = ProbedTable()
         unsafe blkid_probe_enable_superblocks(probe, 0)
         unsafe blkid_probe_enable_partitions(probe, 1)
         guard let list = unsafe blkid_probe_get_partitions(probe),
             let table = unsafe blkid_partlist_get_table(list),
             let type = unsafe text(blkid_parttable_get_type(table))
-        else { return result }
+        else {
+            // The list does not tell failed reads from nothing found.
+            unsafe blkid_reset_probe(probe)
+            guard unsafe blkid_do_probe(probe) >= 0 else {
+                throw DiskError(.blkid, "cannot read the partition table of \(name)")
+            }
+            return result
+        }
         result.identifier = unsafe text(blkid_parttable_get_id(table)) ?? ""
         switch type {
         case "gpt": result.type = .gpt

@@ -48,14 +48,7 @@ package enum DiskEraser {
             try descriptor.flushBlockDeviceBuffers()
             try PartitionNodes.reread(descriptor)
         }
-        let after = try Probe(
-            descriptor.number, name: now.path, range: Extent(offset: 0, length: now.size),
-            sectorSize: now.sectorSize
-        ).content()
-        if let after {
-            throw DiskError(
-                .verification, "\(now.path) still holds a signature after it was erased: \(after.type)")
-        }
+        try expectNothing(descriptor, now)
         try descriptor.close()
         return Report(partitions: partitions, signatures: signatures)
     }
@@ -65,5 +58,20 @@ package enum DiskEraser {
         try descriptor.write(zeros, at: 0)
         try descriptor.write(zeros, at: disk.size - UInt64(zeroedLength))
         try descriptor.synchronize()
+    }
+
+    /// Nothing is called erased that was not looked at.
+    private static func expectNothing(_ descriptor: borrowing Descriptor, _ disk: LocalDisk) throws {
+        func probe() throws -> Probe {
+            try Probe(
+                descriptor.number, name: disk.path, range: Extent(offset: 0, length: disk.size),
+                sectorSize: disk.sectorSize)
+        }
+        let table = try probe().table().type
+        let content = try probe().content()
+        guard table == .none, content == nil else {
+            let found = content?.type ?? "a \(table) table"
+            throw DiskError(.verification, "\(disk.path) still holds \(found) after it was erased")
+        }
     }
 }

@@ -10,8 +10,8 @@ enum Parted {
 
     /// Deletes every partition of the disk at `path` and clobbers its label.
     ///
-    /// Returns how many partitions were deleted (extended containers not counted). A label that libparted does not
-    /// understand is clobbered only. The device must not be mounted; regular files are devices, too.
+    /// Returns how many partitions were deleted (extended containers not counted). A label that libparted does
+    /// not understand, or cannot empty, is clobbered only. The device must not be mounted; a regular file will do.
     static func deleteAllPartitions(of path: String) throws(DiskError) -> Int {
         try lock.withLock { (_: inout Void) throws(DiskError) -> Int in
             messages.withLock { $0 = [] }
@@ -48,9 +48,8 @@ enum Parted {
                     if type & skipped == 0 { deleted += 1 }
                     unsafe entry = ped_disk_next_partition(disk, partition)
                 }
-                guard unsafe ped_disk_delete_all(disk) != 0, unsafe ped_disk_commit_to_dev(disk) != 0 else {
-                    throw failure("delete the partitions of", path)
-                }
+                // Some labels (Apple's) cannot be emptied in libparted: clobbering them is then all there is.
+                if unsafe ped_disk_delete_all(disk) == 0 || ped_disk_commit_to_dev(disk) == 0 { deleted = 0 }
             }
             guard unsafe ped_disk_clobber(device) != 0 else { throw failure("clear the label of", path) }
             return deleted

@@ -81,14 +81,16 @@ struct Contents {
     ///
     /// - Throws: `DecodeError` naming what is missing where the frames do not add up to a whole image.
     private init(_ scan: ImageScan, because reason: String) throws {
-        if let stop = scan.stop, stop.code == .unsupported { throw stop }
-        let end = scan.stop.map { ", and behind \(scan.end) bytes \($0)" } ?? ""
+        // What this version does not know is no damage, unless a whole image stands before it.
+        if let stop = scan.stop, stop.code == .unsupported, scan.closing == nil { throw stop }
+        let stop = scan.stop?.description ?? reason
+        let end = stop == reason ? "" : ", and behind \(scan.end) bytes \(stop)"
         guard let manifest = scan.manifest, let existing = scan.existing else {
             throw DecodeError.corrupt("\(reason)\(end): no manifest can be read")
         }
         guard let closing = scan.closing else {
             throw DecodeError.corrupt(
-                "\(reason)\(end): its frames end after \(scan.entries.count) chunks, it is not a whole image")
+                "\(reason)\(end): it is not a whole image, it has \(scan.entries.count) chunks and no end")
         }
         try self.init(
             manifest: manifest.payload, at: manifest.offset, existing: existing, closing: closing,

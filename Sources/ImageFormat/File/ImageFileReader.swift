@@ -25,6 +25,16 @@ package struct ImageFileReader: Sendable {
         /// No footer is valid, `reason` says what is wrong with the last; every frame that the chunk set names
         /// is there.
         case scan(reason: String)
+
+        /// What is wrong with a file that can be read nevertheless, for its reader to be told; otherwise nil.
+        package var damage: String? {
+            switch self {
+            case .index: nil
+            case .earlierIndex(let length, let reason):
+                "\(reason); only its first \(length) bytes count, what follows is an unfinished extension"
+            case .scan(let reason): "\(reason); its index was made anew from its frames"
+            }
+        }
     }
 
     /// Where a frame lies in the file.

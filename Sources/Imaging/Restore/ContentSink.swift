@@ -1,5 +1,6 @@
 // Where restored content goes: disks, or nowhere.
 package import Blocks
+internal import Disk
 package import ImageFormat
 
 /// The receiving end of a restore; `write` may be called from several threads, for each disk from one at a time.
@@ -40,6 +41,13 @@ package struct TableContent: Sendable {
             position += Int(extent.length)
         }
         self.pieces = pieces
+    }
+
+    /// The regions to write to `target`, moved to its size.
+    func regions(on target: LocalDisk) throws(DecodeError) -> [TableRegion] {
+        try TableRelocation.regions(
+            pieces.map { TableRegion(role: $0.role, offset: $0.offset, bytes: $0.bytes) },
+            sectorSize: target.sectorSize, forDiskOf: target.size)
     }
 }
 

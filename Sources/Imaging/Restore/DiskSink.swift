@@ -53,12 +53,8 @@ package final class DiskSink: ContentSink {
         // What cannot be moved to its disk must be known before any table is written.
         let moved = try tables.map { table in
             let target = writers[table.disk]
-            let pieces = table.pieces.map { TableRegion(role: $0.role, offset: $0.offset, bytes: $0.bytes) }
             do {
-                return (
-                    target,
-                    try TableRelocation.regions(pieces, sectorSize: target.sectorSize, forDiskOf: target.size)
-                )
+                return (target, try table.regions(on: target.disk))
             } catch {
                 throw ImagingError("the partition table for \(target.name) is unusable: \(error)")
             }

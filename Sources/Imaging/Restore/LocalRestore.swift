@@ -26,6 +26,39 @@ package final class LocalRestore: Sendable {
         image = try ImageFileReader(path: path)
         let disks = try LocalDisks(DiskInventory.Context(imageFile: path), words: words)
         plan = try RestorePlan(manifest: image.manifest, disks: disks.all, named: words == nil ? nil : disks.named)
+        try checkFrames()
+    }
+
+    /// Makes sure that every chunk and every table of the file can be written to its target.
+    ///
+    /// A session cannot know that before it has received everything; a file can, so nothing is lost to a bad one.
+    private func checkFrames() throws {
+        let decoder = FrameDecoder()
+        for assignment in plan.assignments {
+            let target = assignment.target
+            let sector = UInt64(target.sectorSize)
+            for entry in image.entries where entry.header.disk == assignment.imageDisk {
+                let header = entry.header
+                guard header.kind == .chunk else {
+                    let frame = try image.frame(entry)
+                    do throws(DecodeError) {
+                        let (_, content) = try frame.withBytes { span throws(DecodeError) in
+                            try decoder.content(of: span, layout: image.layout)
+                        }
+                        _ = try TableContent(header, content: content).regions(on: target)
+                    } catch {
+                        throw ImagingError("\(path): the partition table for \(target.path) is unusable: \(error)")
+                    }
+                    continue
+                }
+                guard header.extents.allSatisfy({ $0.offset % sector == 0 && $0.length % sector == 0 }),
+                    (header.extents.last?.end ?? 0) <= target.size
+                else {
+                    throw ImagingError(
+                        "\(path): chunk \(header.number) does not lie on whole sectors inside \(target.path)")
+                }
+            }
+        }
     }
 
     /// The plan in lines.
