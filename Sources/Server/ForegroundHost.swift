@@ -178,7 +178,7 @@ private final class Roll: Sendable {
             guard let all = snapshot?.participants, all.indices.contains(index) else {
                 return "participant \(index)"
             }
-            return "\(all[index].name) (\(all[index].endpoint.address))"
+            return "\(all[index].name.onScreen) (\(all[index].endpoint.address))"
         }
         switch event {
         case .joined(let index):
@@ -189,12 +189,12 @@ private final class Roll: Sendable {
             }
             let missing = max((snapshot?.session.needed ?? 0) - count, 0)
             return "\(who(index)) joined; registered/still needed \(count)/\(missing)"
-        case .refused(let endpoint, let reason): return "\(endpoint.address) was refused: \(reason)"
+        case .refused(let endpoint, let reason): return "\(endpoint.address) was refused: \(reason.onScreen)"
         case .started: return "the session has started"
         case .silent(let index): return "\(who(index)) is silent; it may come back"
         case .finished(let index): return "\(who(index)) is done"
-        case .aborted(let index, let reason): return "\(who(index)) gave up: \(reason)"
-        case .notice(let text): return text
+        case .aborted(let index, let reason): return "\(who(index)) gave up: \(reason.onScreen)"
+        case .notice(let text): return text.onScreen
         case .ended: return nil
         }
     }

@@ -388,19 +388,19 @@ final class ParticipantLoop {
         events(event)
     }
 
-    private func publishSometimes(_ machine: ParticipantMachine) {
+    private func publishSometimes(_ machine: borrowing ParticipantMachine) {
         let now = MonotonicClock.now()
         guard now >= nextPublish else { return }
         nextPublish = now + ParticipantLoop.publishInterval
         publish(machine)
     }
 
-    private func publish(_ machine: ParticipantMachine) {
+    private func publish(_ machine: borrowing ParticipantMachine) {
         shared.progress.withLock { $0 = machine.progress }
         shared.bursts.withLock { $0 = bursts }
     }
 
-    private func nextDeadline(_ machine: ParticipantMachine) -> UInt64 {
+    private func nextDeadline(_ machine: borrowing ParticipantMachine) -> UInt64 {
         let due = machine.deadline(now: MonotonicClock.now()) ?? .max
         return min(due, control?.deadline ?? .max, nextPublish)
     }

@@ -8,7 +8,7 @@ import TestSupport
 import Testing
 
 @Suite(.timeLimit(.minutes(2))) struct SessionTests {
-    @Test(arguments: [NamespaceLAN.Family.ipv4, .ipv6])
+    @Test(arguments: [NamespaceLAN.Family.ipv4, .ipv6, .linkLocal])
     func threeParticipantsGetEveryByte(_ family: NamespaceLAN.Family) throws {
         let lan = try NamespaceLAN(stations: 3, family: family)
         let image = MadeUpImage(chunks: 24, payloadBytes: 1 << 20)
