@@ -93,6 +93,8 @@ final class Visitor: Sendable {
         self.onFrame = onFrame
     }
 
+    var isRunning: Bool { runner.withLock { $0 != nil } }
+
     func cancel(_ reason: String) { runner.withLock { $0 }?.cancel(reason: reason) }
 
     /// Stops without a word, as a machine does that is switched off.
