@@ -95,7 +95,8 @@ let package = Package(
         tests(
             "SessionTransportTests",
             [
-                "SessionTransport", "SessionProtocol", "Server", "ImageFormat", "Linux", "Blocks", "TestSupport",
+                "SessionTransport", "SessionProtocol", "Server", "ImageFormat", "Linux", "Blocks",
+                "TestSupport",
                 "img", "imgserv",
             ]),
         tests(
