@@ -130,6 +130,14 @@ enum Golden {
         #expect(longer == message)
     }
 
+    /// Texts reach other people's terminals.
+    @Test func controlCharactersDoNotPass() throws {
+        let bytes = AbortMessage(reason: "red \u{1b}[31m\r\nü").encode()
+        let body = Array(bytes[8...])
+        let message = try body.withBytes { (span) throws(DecodeError) in try ControlMessage(.abort, span) }
+        #expect(message == .abort(AbortMessage(reason: "red ?[31m??ü")))
+    }
+
     @Test func seek() throws {
         let golden = try Golden.bytes("seek")
         let seek = SeekMessage(participant: Golden.participant, session: "lab1")
