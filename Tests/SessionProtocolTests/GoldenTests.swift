@@ -130,6 +130,14 @@ enum Golden {
         #expect(longer == message)
     }
 
+    /// Texts reach other people's terminals.
+    @Test func controlCharactersDoNotPass() throws {
+        let bytes = AbortMessage(reason: "red \u{1b}[31m\r\nü").encode()
+        let body = Array(bytes[8...])
+        let message = try body.withBytes { (span) throws(DecodeError) in try ControlMessage(.abort, span) }
+        #expect(message == .abort(AbortMessage(reason: "red ?[31m??ü")))
+    }
+
     @Test func seek() throws {
         let golden = try Golden.bytes("seek")
         let seek = SeekMessage(participant: Golden.participant, session: "lab1")
@@ -210,7 +218,7 @@ enum Golden {
         let key = try #require(Golden.hostKey).publicKey
         // SHA-256 of 03a107bff3ce10be1d70dd18e74bc09967e4d6309ba50d5f1ddc8664125531b8 begins 56475aa75463474c0285.
         let text = key.fingerprint.description
-        #expect(text.count == 19)
+        #expect(text == "k3dx-xj4w-npdw-2awf")
         #expect(Fingerprint(text) == key.fingerprint)
         #expect(Fingerprint(text.uppercased().filter { $0 != "-" }) == key.fingerprint)
         #expect(Fingerprint("abcd-efgh-ijkm") == nil)
@@ -219,6 +227,8 @@ enum Golden {
     }
 
     @Test func addressesAndGroups() {
+        #expect(Golden.group.description == "239.192.160.63")
+        #expect(Address.group(of: "lab1", family: .ipv6).description == "ff15::a03f")
         #expect(Golden.ipv6.description == "2001:db8::1")
         #expect(Address(ipv6High: 0, low: 1).description == "::1")
         #expect(Address(ipv6High: 0xfe80 << 48, low: 0x0001_0000_0000_0002).description == "fe80::1:0:0:2")
