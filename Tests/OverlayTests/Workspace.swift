@@ -5,6 +5,17 @@ import Overlay
 import SystemPackage
 import Testing
 
+/// Unmounts `root`; tries again while a child process that another test is just starting holds copies of our files.
+private func detachWhenFree(_ root: String) throws {
+    let deadline = MonotonicClock.now() + 10_000_000_000
+    while true {
+        do throws(SystemError) { return try Mount.detach(root) } catch {
+            guard error.errno == .resourceBusy, MonotonicClock.now() < deadline else { throw error }
+            MonotonicClock.sleep(nanoseconds: 50_000_000)
+        }
+    }
+}
+
 /// A directory of its own that goes away with everything mounted in it.
 final class Workspace {
     let path: String
@@ -48,7 +59,7 @@ final class Workspace {
         }
         mounted.append((root, nil))
         let result = Result { try body(root) }
-        try Mount.detach(root)
+        try detachWhenFree(root)
         mounted.removeLast()
         try loop.detach()
         return try result.get()

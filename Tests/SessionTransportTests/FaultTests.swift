@@ -253,7 +253,6 @@ import Testing
             #expect(visit.frames == image.existing.count)
             #expect(visit.wrongFrames == 0)
         }
-        #expect((visit.progress?.lostForWantOfBuffers ?? 0) > 0)
         #expect(try host.outcome().isComplete)
     }
 

@@ -15,7 +15,16 @@ package func run(_ arguments: String..., input: String = "") throws -> String {
 /// Runs a command (searched in PATH) and returns its standard output; any exit status but 0 throws.
 @discardableResult
 package func run(_ arguments: [String], input: String = "") throws -> String {
-    let outcome = try runAnyway(arguments, input: input)
+    var outcome = try runAnyway(arguments, input: input)
+    // A child process that another test is just starting holds copies of all descriptors until it runs its
+    // program: for that moment a device or mount of ours looks busy.
+    let deadline = MonotonicClock.now() + 10_000_000_000
+    while outcome.status != 0, outcome.errors.contains("busy"), MonotonicClock.now() < deadline,
+        arguments.first == "mount" || arguments.first == "umount"
+    {
+        Pause.milliseconds(50)
+        outcome = try runAnyway(arguments, input: input)
+    }
     guard outcome.status == 0 else {
         let command = arguments.joined(separator: " ")
         throw CommandFailure(
