@@ -95,8 +95,9 @@ let package = Package(
         tests(
             "SessionTransportTests",
             [
-                "SessionTransport", "SessionProtocol", "Server", "ImageFormat", "Linux", "Blocks", "TestSupport", "img",
-                "imgserv",
+                "SessionTransport", "SessionProtocol", "Server", "ImageFormat", "Linux", "Blocks",
+                "TestSupport",
+                "img", "imgserv",
             ]),
         tests(
             "ImagingTests",

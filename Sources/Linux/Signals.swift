@@ -13,6 +13,27 @@ package enum TerminationSignals {
         _ = try systemCall("catch termination signals") { clinux_catch_termination(number) }
     }
 
+    /// From now on the first SIGINT, SIGTERM or SIGHUP calls `body` with its name, on a thread of its own.
+    ///
+    /// The second of a kind ends the process, so that a clean end that hangs can still be cut short.
+    package static func watch(_ body: @escaping @Sendable (String) -> Void) throws(SystemError) {
+        let wakeup = try Wakeup()
+        let poller = try Poller()
+        try poller.add(wakeup.number, token: 0, .readable)
+        try catchThem(waking: wakeup)
+        _ = Thread("signals") {
+            var ready: [Poller.Event] = []
+            while true {
+                try poller.wait(until: nil, into: &ready)
+                wakeup.clear()
+                if let name = received { body(name) }
+            }
+        }
+    }
+
+    /// Writing to a pipe that nobody reads becomes an error instead of the end of the process.
+    package static func ignoreBrokenPipes() { _ = signal(SIGPIPE, SIG_IGN) }
+
     /// The name of the last such signal that came, or nil.
     package static var received: String? {
         switch clinux_termination_signal() {

@@ -41,8 +41,7 @@ package final class ForegroundHost: Sendable {
     private let frames: ImageFileFrames
     private let runner: HostRunner
     private let display: SessionDisplay
-    private let termination: Wakeup
-    private let finished: Wakeup
+    private let notes: Notes
 
     /// Opens the image, loads the key and binds the sockets: whatever is wrong is said before anybody joins.
     package init(_ options: ForegroundHostOptions) throws {
@@ -65,14 +64,14 @@ package final class ForegroundHost: Sendable {
         let style: SessionDisplay.Style = options.isQuiet ? .quiet : Console.isTerminal ? .live : .lines
         let display = SessionDisplay(name: options.name, style: style)
         self.display = display
+        let notes = Notes()
+        self.notes = notes
         let people = Roll()
         let runner = try HostRunner(settings, frames: frames) { event in
-            if let line = people.sentence(event) { display.note(line) }
+            if let line = people.sentence(event) { notes.add(line) }
         }
         people.attend(runner)
         self.runner = runner
-        termination = try Wakeup()
-        finished = try Wakeup()
         display.note(
             "session \(options.name): \(options.path), \(frames.image.existing.count) chunks, on "
                 + "\(interface.interface.name), \(runner.endpoint), data to \(runner.dataEndpoint)")
@@ -83,38 +82,84 @@ package final class ForegroundHost: Sendable {
     ///
     /// Ctrl-C ends it, and every participant is told.
     package func run() throws -> HostReport {
-        try TerminationSignals.catchThem(waking: termination)
+        TerminationSignals.ignoreBrokenPipes()
+        try TerminationSignals.watch { [runner, notes] _ in
+            notes.add("ending the session: telling the participants")
+            runner.stop(reason: "the host was stopped by hand")
+        }
         let began = MonotonicClock.now()
-        let watcher = Thread("display") { [self] in try self.watch() }
+        let screen = Thread("display") { [self] in draw() }
         let result = Result { try runner.run() }
-        finished.signal()
-        try watcher.join()
-        display.finish()
+        notes.finish()
+        try screen.join()
         return HostReport(
             try result.get(), name: options.name, path: options.path, fingerprint: runner.fingerprint,
             chunks: frames.image.existing.count, nanoseconds: MonotonicClock.now() - began)
     }
 
-    /// Shows progress and passes on the wish to end, until the session is over.
-    private func watch() throws {
-        let poller = try Poller()
-        try poller.add(termination.number, token: 0, .readable)
-        try poller.add(finished.number, token: 1, .readable)
-        var ready: [Poller.Event] = []
+    /// Shows notes and progress until the session is over.
+    private func draw() {
         var next = MonotonicClock.now()
         while true {
-            try poller.wait(until: next, into: &ready)
-            if ready.contains(where: { $0.token == 1 }) { return }
-            if ready.contains(where: { $0.token == 0 }) {
-                termination.clear()
-                display.note("ending the session: telling the participants")
-                runner.stop(reason: "the host was stopped by hand")
+            let (lines, isLast) = notes.wait(until: next)
+            for line in lines { display.note(line) }
+            if isLast {
+                display.finish()
+                return
             }
             if MonotonicClock.now() >= next {
                 let (session, participants) = runner.snapshot
                 display.show(session, participants)
                 next = MonotonicClock.now() + display.interval
             }
+        }
+    }
+}
+
+/// Sentences on their way to the screen.
+///
+/// The thread that hosts never writes itself: a terminal that was halted with Ctrl-S must not halt the room.
+private final class Notes: Sendable {
+    /// More than anybody reads; beyond it sentences are counted, not kept.
+    private static let limit = 1000
+
+    private struct State: Sendable {
+        var lines: [String] = []
+        var dropped = 0
+        var isFinished = false
+    }
+
+    private let condition = Condition()
+    private let state = Mutex(State())
+
+    func add(_ line: String) {
+        condition.locked {
+            state.withLock { state in
+                if state.lines.count < Notes.limit { state.lines.append(line) } else { state.dropped += 1 }
+            }
+            condition.signalAll()
+        }
+    }
+
+    func finish() {
+        condition.locked {
+            state.withLock { $0.isFinished = true }
+            condition.signalAll()
+        }
+    }
+
+    /// The sentences so far, as soon as there is one, at `deadline` at the latest; and whether they are the last.
+    func wait(until deadline: UInt64) -> (lines: [String], isLast: Bool) {
+        condition.locked {
+            while MonotonicClock.now() < deadline, state.withLock({ $0.lines.isEmpty && !$0.isFinished }) {
+                condition.wait(until: deadline)
+            }
+            let now = state.withLock { state in
+                defer { state = State(isFinished: state.isFinished) }
+                return state
+            }
+            let more = now.dropped > 0 ? ["and \(now.dropped) more messages"] : []
+            return (now.lines + more, now.isFinished)
         }
     }
 }
@@ -133,7 +178,7 @@ private final class Roll: Sendable {
             guard let all = snapshot?.participants, all.indices.contains(index) else {
                 return "participant \(index)"
             }
-            return "\(all[index].name) (\(all[index].endpoint.address))"
+            return "\(all[index].name.onScreen) (\(all[index].endpoint.address))"
         }
         switch event {
         case .joined(let index):
@@ -144,12 +189,12 @@ private final class Roll: Sendable {
             }
             let missing = max((snapshot?.session.needed ?? 0) - count, 0)
             return "\(who(index)) joined; registered/still needed \(count)/\(missing)"
-        case .refused(let endpoint, let reason): return "\(endpoint.address) was refused: \(reason)"
+        case .refused(let endpoint, let reason): return "\(endpoint.address) was refused: \(reason.onScreen)"
         case .started: return "the session has started"
         case .silent(let index): return "\(who(index)) is silent; it may come back"
         case .finished(let index): return "\(who(index)) is done"
-        case .aborted(let index, let reason): return "\(who(index)) gave up: \(reason)"
-        case .notice(let text): return text
+        case .aborted(let index, let reason): return "\(who(index)) gave up: \(reason.onScreen)"
+        case .notice(let text): return text.onScreen
         case .ended: return nil
         }
     }

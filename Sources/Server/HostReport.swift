@@ -66,7 +66,7 @@ package struct HostReport: Encodable, Sendable {
 
     /// The summary people read: a line on the session, then one for each participant.
     package var lines: [String] {
-        var lines = ["\(session): \(result), \(seconds.fixed(1)) s"]
+        var lines = ["\(session.onScreen): \(result.onScreen), \(seconds.fixed(1)) s"]
         lines.append(
             "\(chunks) chunks, \(datagrams) datagrams, of these \(repairDatagrams) repairs; "
                 + "\(chunksOverTCP) chunks over TCP")
@@ -79,7 +79,9 @@ package struct HostReport: Encodable, Sendable {
                         + "no buffer \(one.datagramsLostForWantOfBuffers))")
             }
             if one.chunksOverTCP > 0 { parts.append("\(one.chunksOverTCP) chunks over TCP") }
-            lines.append("  \(one.name) (\(one.address)): \(one.result); \(parts.joined(separator: ", "))")
+            lines.append(
+                "  \(one.name.onScreen) (\(one.address)): \(one.result.onScreen); \(parts.joined(separator: ", "))"
+            )
         }
         return lines
     }

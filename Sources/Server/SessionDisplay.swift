@@ -81,7 +81,7 @@ package final class SessionDisplay: Sendable {
     /// The line about the whole session.
     static func headline(_ name: String, _ session: SessionSnapshot, now: UInt64) -> String {
         let registered =
-            "registered/still needed \(session.joined)/\(max(session.needed - session.joined, 0))"
+            "registered/still needed \(session.joined)/\(session.stillNeeded)"
         switch session.state {
         case .registering:
             guard let time = session.startsAt else { return "\(name): waiting, \(registered)" }
@@ -97,20 +97,20 @@ package final class SessionDisplay: Sendable {
 
     /// One participant with its figures.
     static func line(_ one: ParticipantSnapshot) -> String {
-        var parts = ["\(one.name) \(one.endpoint.address)", percent(one)]
+        var parts = ["\(one.name.onScreen) \(one.endpoint.address)", percent(one)]
         parts.append("\(one.chunksDone) of \(one.chunksNeeded) chunks")
         if one.writeRate > 0 { parts.append("\((Double(one.writeRate) / 1e6).withThreeDigits) MB/s") }
         let lost = one.lostOnWire + one.lostInSocket + one.lostForWantOfBuffers
         if lost > 0, one.received > 0 {
             parts.append("lost \((Double(lost) * 100 / Double(one.received + lost)).withThreeDigits) %")
         }
-        if one.state != .receiving { parts.append(one.result ?? one.state.rawValue) }
+        if one.state != .receiving { parts.append(one.result?.onScreen ?? one.state.rawValue) }
         return parts.joined(separator: ", ")
     }
 
     private static func brief(_ one: ParticipantSnapshot) -> String {
         let state = one.state == .receiving ? "" : " \(one.state.rawValue)"
-        return "\(one.name) \(one.endpoint.address) \(percent(one))\(state)"
+        return "\(one.name.onScreen) \(one.endpoint.address) \(percent(one))\(state)"
     }
 
     private static func percent(_ one: ParticipantSnapshot) -> String {

@@ -39,6 +39,7 @@ final class ParticipantLoop {
     private var nextPublish: UInt64 = 0
     private var noWayShown = false
     private let input = AlignedBuffer(capacity: 64 * 1024)
+    private var bursts = LossBursts()
 
     init(
         _ settings: ParticipantSettings, shared: ParticipantShared,
@@ -89,7 +90,7 @@ final class ParticipantLoop {
             takeOutputs(&machine)
             publishSometimes(machine)
         }
-        shared.progress.withLock { $0 = machine.progress }
+        publish(machine)
     }
 
     /// Waits for an interface, whose address the host's list of participants shows, and makes the machine.
@@ -186,7 +187,10 @@ final class ParticipantLoop {
             if let drops = arrival.drops { machine.socketDrops(drops) }
             let from = Address(arrival.from.address)
             let now = MonotonicClock.now()
-            input.withBytes(arrival.count) { machine.datagram($0, from: from, now: now) }
+            input.withBytes(arrival.count) { datagram in
+                bursts.count(datagram)
+                machine.datagram(datagram, from: from, now: now)
+            }
         }
     }
 
@@ -388,7 +392,12 @@ final class ParticipantLoop {
         let now = MonotonicClock.now()
         guard now >= nextPublish else { return }
         nextPublish = now + ParticipantLoop.publishInterval
+        publish(machine)
+    }
+
+    private func publish(_ machine: borrowing ParticipantMachine) {
         shared.progress.withLock { $0 = machine.progress }
+        shared.bursts.withLock { $0 = bursts }
     }
 
     private func nextDeadline(_ machine: borrowing ParticipantMachine) -> UInt64 {

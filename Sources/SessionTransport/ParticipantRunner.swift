@@ -99,6 +99,9 @@ package final class ParticipantRunner: Sendable {
     /// Figures of the session, at most a tenth of a second old; nil before it begins.
     package var progress: ParticipantProgress? { shared.progress.withLock { $0 } }
 
+    /// How the losses of the network came: one by one, or in trains.
+    package var lossBursts: LossBursts { shared.bursts.withLock { $0 } }
+
     /// The host this participant is connected to, or was last: its address and TCP port.
     package var host: Endpoint? { shared.host.withLock { $0 } }
 }

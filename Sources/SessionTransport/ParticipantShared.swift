@@ -29,6 +29,7 @@ final class ParticipantShared: Sendable {
     let frames: BoundedQueue<ReceivedFrame>
     let wakeup: Wakeup
     let progress = Mutex<ParticipantProgress?>(nil)
+    let bursts = Mutex(LossBursts())
     let host = Mutex<Endpoint?>(nil)
     private let orders = Mutex<[ParticipantOrder]>([])
     private let condition = Condition()

@@ -64,7 +64,7 @@ import Testing
         let host = try Hosting(image, on: lan, participants: 2)
         let visitor = Visitor(ParticipantSettings(name: "test"), image)
         let thread = lan.thread(on: lan.stations[0]) { visitor.run() }
-        try waitUntil { visitor.seen.withLock { $0.events.contains("waiting 1/2") } }
+        try waitUntil { visitor.seen.withLock { $0.events.contains("waiting 1/1") } }
         host.runner.stop(reason: "the host was stopped by hand")
         let visit = try thread.join()
         #expect(visit.failure?.contains("the host was stopped by hand") == true)
@@ -178,6 +178,85 @@ import Testing
         #expect(try second.outcome().isComplete)
     }
 
+    @Test func participantOnTheHostsOwnMachine() throws {
+        let lan = try NamespaceLAN(stations: 1)
+        let image = MadeUpImage(chunks: 6, payloadBytes: 1 << 18)
+        let host = try Hosting(image, on: lan, participants: 2)
+        let visits = [lan.host, lan.stations[0]].map { machine in
+            lan.thread(on: machine) { Visitor(ParticipantSettings(name: "test"), image).run() }
+        }
+        for visit in try visits.map({ try $0.join() }) {
+            #expect(visit.failure == nil)
+            #expect(visit.frames == image.existing.count)
+        }
+        let outcome = try host.outcome()
+        #expect(outcome.isComplete)
+        #expect(outcome.session.chunksOverControl == 0)
+    }
+
+    @Test func absentHostIsReported() throws {
+        let lan = try NamespaceLAN(stations: 1)
+        let image = MadeUpImage(chunks: 1, payloadBytes: 1 << 16)
+        var settings = ParticipantSettings(name: "test")
+        settings.searchPatience = second
+        let visit = try lan.thread(on: lan.stations[0]) { [settings] in Visitor(settings, image).run() }
+            .join()
+        #expect(visit.failure?.contains("test") == true, "\(visit.failure ?? "none")")
+    }
+
+    @Test func searchCanBeCancelled() throws {
+        let lan = try NamespaceLAN(stations: 1)
+        let image = MadeUpImage(chunks: 1, payloadBytes: 1 << 16)
+        let visitor = Visitor(ParticipantSettings(name: "test"), image)
+        let thread = lan.thread(on: lan.stations[0]) { visitor.run() }
+        try waitUntil { visitor.isRunning }
+        let began = MonotonicClock.now()
+        visitor.cancel("interrupted by hand")
+        let visit = try thread.join()
+        #expect(visit.failure == "interrupted by hand")
+        #expect(MonotonicClock.now() - began < 5 * second)
+    }
+
+    @Test func searchWithoutAnInterfaceWaitsAndCanBeCancelled() throws {
+        let lan = try NamespaceLAN(stations: 1)
+        try run("ip", "-n", lan.stations[0], "link", "set", "eth0", "down")
+        let image = MadeUpImage(chunks: 4, payloadBytes: 1 << 16)
+        let visitor = Visitor(ParticipantSettings(name: "test"), image)
+        let thread = lan.thread(on: lan.stations[0]) { visitor.run() }
+        try waitUntil {
+            visitor.seen.withLock {
+                $0.events.contains("notice waiting for a network interface to come up with an address")
+            }
+        }
+        // The link comes up late, as it does after a slow switch or DHCP server.
+        try run("ip", "-n", lan.stations[0], "link", "set", "eth0", "up")
+        let host = try Hosting(image, on: lan, participants: 1)
+        #expect(try thread.join().failure == nil)
+        #expect(try host.outcome().isComplete)
+    }
+
+    @Test func slowParticipantWithLittleMemoryGetsEverything() throws {
+        let lan = try NamespaceLAN(stations: 2)
+        let image = MadeUpImage(chunks: 24, payloadBytes: 1 << 20)
+        let host = try Hosting(image, on: lan, participants: 2)
+        var small = ParticipantSettings(name: "test")
+        small.poolBytes = 4 << 20
+        let slow = lan.thread(on: lan.stations[0]) { [small] in
+            Visitor(small, image) { _ in Pause.milliseconds(50) }.run()
+        }
+        let fast = try lan.thread(on: lan.stations[1]) {
+            Visitor(ParticipantSettings(name: "test"), image).run()
+        }.join()
+        let visit = try slow.join()
+        for visit in [visit, fast] {
+            #expect(visit.failure == nil, "\(visit.events)")
+            #expect(visit.frames == image.existing.count)
+            #expect(visit.wrongFrames == 0)
+        }
+        #expect((visit.progress?.lostForWantOfBuffers ?? 0) > 0)
+        #expect(try host.outcome().isComplete)
+    }
+
     @Test func startsWithWhoeverIsThere() throws {
         let lan = try NamespaceLAN(stations: 1)
         let image = MadeUpImage(chunks: 4, payloadBytes: 1 << 16)
@@ -186,7 +265,7 @@ import Testing
             Visitor(ParticipantSettings(name: "test"), image).run()
         }.join()
         #expect(visit.failure == nil)
-        #expect(visit.events.contains("waiting 1/5"))
+        #expect(visit.events.contains("waiting 1/4"))
         #expect(try host.outcome().isComplete)
     }
 

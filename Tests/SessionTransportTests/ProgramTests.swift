@@ -150,6 +150,27 @@ import imgserv
         #expect(output.contains("imgserv: session lab1: "), "\(output)")
     }
 
+    @Test func hostThatDiedForGoodIsReported() throws {
+        let lan = try NamespaceLAN(stations: 1)
+        let image = try StoredImage(chunks: 12)
+        let host = try RunningProgram(
+            lan.command(on: lan.host) + [
+                try builtProgram("imgserv"), "mcast", "lab1", "-p", image.path, "rate=50", "--state",
+                image.stateDirectory,
+            ])
+        var settings = ParticipantSettings(name: "lab1")
+        settings.reconnectPatience = 2 * second
+        let visit = try lan.thread(on: lan.stations[0]) { [settings] in
+            Visitor(settings, image) { count in
+                if count == 2 { try? host.signal("KILL") }
+            }.run()
+        }.join()
+        #expect(visit.failure?.contains("lab1") == true, "\(visit.failure ?? "none")")
+        #expect(visit.events.contains { $0.hasPrefix("lost ") })
+        #expect(visit.frames < 12)
+        #expect(try host.wait().status == .signalled(9))
+    }
+
     @Test func hostThatDiedAndReturnedIsFoundAgain() throws {
         let lan = try NamespaceLAN(stations: 1)
         let image = try StoredImage(chunks: 16)

@@ -71,6 +71,7 @@ struct Visit: Sendable {
     var failure: String?
     var events: [String] = []
     var progress: ParticipantProgress?
+    var bursts = LossBursts()
     var fingerprint: String?
 }
 
@@ -91,6 +92,8 @@ final class Visitor: Sendable {
         self.image = image
         self.onFrame = onFrame
     }
+
+    var isRunning: Bool { runner.withLock { $0 != nil } }
 
     func cancel(_ reason: String) { runner.withLock { $0 }?.cancel(reason: reason) }
 
@@ -123,11 +126,18 @@ final class Visitor: Sendable {
             for worker in workers { try worker.join() }
         } catch {
             try? runner.finish(.failed("\(error)"))
-            seen.withLock { $0.progress = runner.progress }
+            figures(runner)
             throw error
         }
         try runner.finish(.done(bytes: 0, text: "checked"))
-        seen.withLock { $0.progress = runner.progress }
+        figures(runner)
+    }
+
+    private func figures(_ runner: ParticipantRunner) {
+        seen.withLock { visit in
+            visit.progress = runner.progress
+            visit.bursts = runner.lossBursts
+        }
     }
 
     private func decode(_ runner: ParticipantRunner) throws {
@@ -150,7 +160,7 @@ final class Visitor: Sendable {
             switch event {
             case .found(let endpoint, let fingerprint): "found \(endpoint.address) \(fingerprint)"
             case .accepted: "accepted"
-            case .waiting(let joined, let needed): "waiting \(joined)/\(needed)"
+            case .waiting(let joined, let stillNeeded): "waiting \(joined)/\(stillNeeded)"
             case .started: "started"
             case .frame: nil
             case .complete: "complete"

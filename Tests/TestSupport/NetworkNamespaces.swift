@@ -15,7 +15,11 @@ internal import Synchronization
 /// Needs root, iproute2, nftables and ethtool. What a killed test process left behind is removed by the next one.
 package final class NamespaceLAN: Sendable {
     /// Which addresses the machines have: a LAN has one family only, so that a test proves what it says.
-    package enum Family: Sendable { case ipv4, ipv6 }
+    package enum Family: Sendable {
+        case ipv4, ipv6
+        /// IPv6 with the addresses that machines give themselves.
+        case linkLocal
+    }
 
     private static let counter = Atomic<Int>(0)
 
@@ -34,7 +38,12 @@ package final class NamespaceLAN: Sendable {
         host = prefix + "host"
         stations = (1...count).map { prefix + "s\($0)" }
         bridge = prefix + "switch"
-        hostAddress = family == .ipv4 ? "10.77.0.1" : "fd77::1"
+        hostAddress =
+            switch family {
+            case .ipv4: "10.77.0.1"
+            case .ipv6: "fd77::1"
+            case .linkLocal: "fe80::1"
+            }
         var script = """
             for name in $(ip netns list | sed -n 's/^\\(imgtest-[0-9]*-[^ ]*\\).*/\\1/p'); do
                 pid=${name#imgtest-}; [ -d "/proc/${pid%%-*}" ] || ip netns del "$name" || true
@@ -59,11 +68,13 @@ package final class NamespaceLAN: Sendable {
                     ip -n \(name) addr add 10.77.0.\(number)/24 brd 10.77.0.255 dev eth0
 
                     """
-            case .ipv6:
+            case .ipv6, .linkLocal:
                 // Addresses are usable at once only without duplicate address detection.
+                let network = family == .ipv6 ? "fd77" : "fe80"
                 script += """
                     ip netns exec \(name) sh -c 'echo 0 > /proc/sys/net/ipv6/conf/eth0/accept_dad'
-                    ip -n \(name) addr add fd77::\(number)/64 dev eth0 nodad
+                    ip -n \(name) link set eth0 addrgenmode none
+                    ip -n \(name) addr add \(network)::\(number)/64 dev eth0 nodad
 
                     """
             }
