@@ -52,6 +52,8 @@ package struct LoopDevice: ~Copyable {
                 unsafe clinux_ioctl(device.number, clinux_LOOP_CONFIGURE, &configuration)
             }
             if result == 0 {
+                // What an earlier user set outlives the attachment; a killed one may have left it read-only.
+                if !options.readOnly { try device.setReadOnlyDevice(false) }
                 descriptor = device
                 return
             }

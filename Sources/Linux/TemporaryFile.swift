@@ -63,7 +63,9 @@ package final class TemporaryFile: Sendable {
             }
         } else {
             let source = "/proc/self/fd/\(file.number)"
-            _ = try systemCall("create \(path)") { unsafe linkat(AT_FDCWD, source, AT_FDCWD, path, AT_SYMLINK_FOLLOW) }
+            _ = try systemCall("create \(path)") {
+                unsafe linkat(AT_FDCWD, source, AT_FDCWD, path, AT_SYMLINK_FOLLOW)
+            }
         }
         let directory = try Descriptor(opening: TemporaryFile.parent(path), [.readOnly, .directory])
         try directory.synchronize()

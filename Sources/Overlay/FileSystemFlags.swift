@@ -22,6 +22,7 @@ package func adviceBeforeMount(_ fileSystem: String, _ read: FieldReader) throws
         return try ExtFlags(read)?.advice ?? .whole("its superblock is missing")
     case "btrfs":
         let devices = try field(read, at: 0x1_0088, as: UInt64.self)
+        if devices == 0 { return .whole("its superblock is missing") }
         return devices == 1 ? .mount : .whole("it is a btrfs of several devices")
     case "f2fs":
         // The path of a further device stands in each copy of the superblock.

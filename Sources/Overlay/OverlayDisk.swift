@@ -71,9 +71,9 @@ package final class OverlayDisk: @unchecked Sendable {
             try forEachBlock(offset..<offset + UInt64(bytes.count)) { (block, part) throws(SystemError) in
                 let start = Int(block * overlayBlockSize + part.lowerBound - offset)
                 let piece = unsafe UnsafeRawBufferPointer(rebasing: bytes[start..<start + part.count])
-                if part.count == blockBytes, let byte = unsafe piece.onlyByte {
+                if part.count == blockBytes, unsafe piece.bytes.isZero {
                     forget(block)
-                    if byte == 0 { zeroed.insert(block..<block + 1) } else { patches[block] = .filled(byte) }
+                    zeroed.insert(block..<block + 1)
                     return
                 }
                 let slot = try slotForWriting(block, keepContent: part.count < blockBytes)
@@ -91,10 +91,8 @@ package final class OverlayDisk: @unchecked Sendable {
         guard offset < size else { return }
         let end = offset + min(length, size - offset)
         try lock.locked { () throws(SystemError) in
-            let whole =
-                (offset + overlayBlockSize - 1)
-                / overlayBlockSize..<max(
-                    end / overlayBlockSize, (offset + overlayBlockSize - 1) / overlayBlockSize)
+            let first = (offset + overlayBlockSize - 1) / overlayBlockSize
+            let whole = first..<max(first, end / overlayBlockSize)
             if whole.isEmpty {
                 try forEachBlock(offset..<end) { (block, part) throws(SystemError) in
                     try zeroPart(part, of: block, mayBeFree)
@@ -153,7 +151,6 @@ package final class OverlayDisk: @unchecked Sendable {
             let from = Int(slot) * blockBytes + Int(part.lowerBound)
             unsafe target.copyMemory(
                 from: UnsafeRawBufferPointer(rebasing: pool.bytes[from..<from + part.count]))
-        case .filled(let byte): unsafe target.initializeMemory(as: UInt8.self, repeating: byte)
         case .zeroSectors(let mask):
             for sector in zeroSectors(mask) {
                 let zero = (sector..<sector + sectorUnit).clamped(to: part)
@@ -205,7 +202,7 @@ package final class OverlayDisk: @unchecked Sendable {
     private func zeroPart(_ part: Range<UInt64>, of block: UInt64, _ mayBeFree: Bool) throws(SystemError) {
         var mask: UInt8 = 0
         switch patches[block] {
-        case .slot, .filled:
+        case .slot:
             let slot = try slotForWriting(block, keepContent: true)
             let from = Int(slot) * blockBytes + Int(part.lowerBound)
             unsafe UnsafeMutableRawBufferPointer(rebasing: pool.bytes[from..<from + part.count])
@@ -244,18 +241,6 @@ package final class OverlayDisk: @unchecked Sendable {
 
     private func forgetPatch(_ block: UInt64) {
         if case .slot(let slot) = patches.removeValue(forKey: block) { returnedSlots.append(slot) }
-    }
-}
-
-extension UnsafeRawBufferPointer {
-    /// The byte that all of the 4096 bytes are, or nil.
-    fileprivate var onlyByte: UInt8? {
-        let first = unsafe loadUnaligned(fromByteOffset: 0, as: UInt64.self)
-        guard first == first.byteSwapped, first == (first << 8 | first >> 56) else { return nil }
-        for offset in stride(from: 8, to: blockBytes, by: 8) {
-            guard unsafe loadUnaligned(fromByteOffset: offset, as: UInt64.self) == first else { return nil }
-        }
-        return UInt8(truncatingIfNeeded: first)
     }
 }
 

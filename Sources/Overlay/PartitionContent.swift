@@ -68,7 +68,7 @@ package final class PartitionContent: Sendable {
     package func patch(_ buffer: UnsafeMutableRawBufferPointer, at offset: UInt64) {
         let window = Extent(offset: offset, length: UInt64(buffer.count))
         for extent in changes.zeroed.intersection(window).extents {
-            unsafe fill(buffer, extent, at: offset, with: 0)
+            unsafe zero(buffer, extent, at: offset)
         }
         var index = changes.firstPatch(at: offset / overlayBlockSize)
         while index < changes.patches.count {
@@ -86,11 +86,10 @@ package final class PartitionContent: Sendable {
                     .copyMemory(
                         from: UnsafeRawBufferPointer(
                             rebasing: pool.memory.bytes[from..<from + Int(part.length)]))
-            case .filled(let byte): unsafe fill(buffer, part, at: offset, with: byte)
             case .zeroSectors(let mask):
                 for sector in zeroSectors(mask) {
                     if let part = window.intersection(Extent(offset: start + sector, length: sectorUnit)) {
-                        unsafe fill(buffer, part, at: offset, with: 0)
+                        unsafe zero(buffer, part, at: offset)
                     }
                 }
             }
@@ -98,12 +97,10 @@ package final class PartitionContent: Sendable {
         }
     }
 
-    private func fill(
-        _ buffer: UnsafeMutableRawBufferPointer, _ extent: Extent, at offset: UInt64, with byte: UInt8
-    ) {
+    private func zero(_ buffer: UnsafeMutableRawBufferPointer, _ extent: Extent, at offset: UInt64) {
         let from = Int(extent.offset - offset)
         unsafe UnsafeMutableRawBufferPointer(rebasing: buffer[from..<from + Int(extent.length)])
-            .initializeMemory(as: UInt8.self, repeating: byte)
+            .initializeMemory(as: UInt8.self, repeating: 0)
     }
 }
 
@@ -116,8 +113,6 @@ package struct Patch: Equatable, Sendable {
     package enum Content: Equatable, Sendable {
         /// What this slot of the pool holds.
         case slot(UInt32)
-        /// This byte, 4096 times: ntfs-3g empties a journal with 0xff, which must not cost memory.
-        case filled(UInt8)
         /// What the source has, but sector i is zero where bit i is set.
         case zeroSectors(UInt8)
     }

@@ -82,10 +82,7 @@ enum ServiceReport: Equatable {
                 case .zeroSectors(let mask):
                     writer.varint(0)
                     writer.u8(mask)
-                case .filled(let byte):
-                    writer.varint(1)
-                    writer.u8(byte)
-                case .slot(let slot): writer.varint(UInt64(slot) + 2)
+                case .slot(let slot): writer.varint(UInt64(slot) + 1)
                 }
             }
             writer.u32(nextSlot)
@@ -114,8 +111,7 @@ enum ServiceReport: Equatable {
                 let content: Patch.Content =
                     switch try span.varint(at: &offset) {
                     case 0: .zeroSectors(try span.u8(at: &offset))
-                    case 1: .filled(try span.u8(at: &offset))
-                    case let slot: .slot(UInt32(clamping: slot - 2))
+                    case let slot: .slot(UInt32(clamping: slot - 1))
                     }
                 changes.patches.append(Patch(block: block, content: content))
             }

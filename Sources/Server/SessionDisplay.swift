@@ -81,7 +81,7 @@ package final class SessionDisplay: Sendable {
     /// The line about the whole session.
     static func headline(_ name: String, _ session: SessionSnapshot, now: UInt64) -> String {
         let registered =
-            "registered/still needed \(session.joined)/\(max(session.needed - session.joined, 0))"
+            "registered/still needed \(session.joined)/\(session.stillNeeded)"
         switch session.state {
         case .registering:
             guard let time = session.startsAt else { return "\(name): waiting, \(registered)" }

@@ -141,7 +141,10 @@ package struct SessionSnapshot: Sendable {
 
     package var state: State = .registering
     package var joined = 0
+    /// The registrations at which the session starts.
     package var needed = 0
+    /// How many of them are missing; people see "joined/still needed", as in "3/2".
+    package var stillNeeded: Int { max(0, needed - joined) }
     /// The chunk the sweep is at, and how many sweeps it has begun.
     package var cursor: UInt32 = 0
     package var sweeps = 0

@@ -218,7 +218,7 @@ package struct HostMachine: ~Copyable {
     func announcement() -> [UInt8] {
         AnnounceMessage(
             state: session.state, session: configuration.session, joined: UInt16(clamping: session.joined),
-            needed: UInt16(clamping: session.needed), controlPort: configuration.controlPort,
+            needed: UInt16(clamping: session.stillNeeded), controlPort: configuration.controlPort,
             dataPort: configuration.dataPort, hostKey: hostKey, group: configuration.group,
             name: configuration.name, addresses: configuration.addresses
         ).encode(signedBy: configuration.hostKey)
@@ -235,7 +235,7 @@ package struct HostMachine: ~Copyable {
         }
         let state = NoticeMessage(
             level: .state, state: session.state, joined: UInt16(clamping: session.joined),
-            needed: UInt16(clamping: session.needed))
+            needed: UInt16(clamping: session.stillNeeded))
         for index in seats.indices where seats[index].isOpen && seats[index].connection != nil {
             if now >= seats[index].lastHeard + Specification.silence {
                 fallSilent(index, reason: "is silent")

@@ -29,7 +29,7 @@ extension HostMachine {
             state: session.state, session: configuration.session, nextSequence: sequence, cursor: cursor,
             sweeps: UInt32(clamping: session.sweeps), rate: pace.rate,
             joined: UInt16(clamping: session.joined),
-            needed: UInt16(clamping: session.needed)
+            needed: UInt16(clamping: session.stillNeeded)
         ).write(to: &buffer, at: offset)
         return Specification.beaconBytes
     }

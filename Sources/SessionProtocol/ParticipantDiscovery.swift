@@ -166,7 +166,7 @@ extension ParticipantMachine {
         case .notice(let notice):
             if !notice.text.isEmpty { emit(.event(.notice(notice.text))) }
             if notice.level == .state, !hasStarted {
-                emit(.event(.waiting(joined: Int(notice.joined), needed: Int(notice.needed))))
+                emit(.event(.waiting(joined: Int(notice.joined), stillNeeded: Int(notice.needed))))
             }
         case .chunk(let chunk): takeFromControl(chunk, now: now)
         case .end(let message):

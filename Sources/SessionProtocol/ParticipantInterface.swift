@@ -110,7 +110,7 @@ package enum ParticipantEvent: Sendable {
     /// The host let us in (the first time): plan, then call `need`, or `stop` with a reason.
     case accepted(AcceptedSession)
     /// How many have joined and how many the host waits for, while the session has not started.
-    case waiting(joined: Int, needed: Int)
+    case waiting(joined: Int, stillNeeded: Int)
     case started
     /// A chunk is whole: check, decode, write; then `bufferReleased` and `chunkDone` or `chunkFailed`.
     case frame(ReceivedFrame)

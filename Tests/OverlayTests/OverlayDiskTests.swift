@@ -115,7 +115,7 @@ private final class ModelledDisk {
             switch numbers.next() % 4 {
             case 0: try model.punch(offset, length)
             case 1: try model.punch(offset, length, mayBeFree: false)
-            case 2: try model.write([UInt8](repeating: step % 2 == 0 ? 0 : 0xff, count: length), at: offset)
+            case 2: try model.write([UInt8](repeating: 0, count: length), at: offset)
             default: try model.write(numbers.bytes(length), at: offset)
             }
         }
@@ -134,7 +134,6 @@ private final class ModelledDisk {
                 switch patch.content {
                 case .slot(let slot):
                     captured[index] = unsafe model.pool.bytes[Int(slot) * 4096 + index - start]
-                case .filled(let byte): captured[index] = byte
                 case .zeroSectors(let mask):
                     if mask >> ((index - start) / 512) & 1 != 0 { captured[index] = 0 }
                 }
@@ -148,8 +147,8 @@ private final class ModelledDisk {
 
     @Test func fullPoolIsAnError() throws {
         let model = try ModelledDisk(size: 16 * 4096, slots: 2)
-        try model.write([UInt8](repeating: 7, count: 1 << 15), at: 0)
-        #expect(model.disk.result().nextSlot == 0, "one byte repeated needs no slot")
+        try model.write([UInt8](repeating: 0, count: 1 << 15), at: 0)
+        #expect(model.disk.result().nextSlot == 0, "zeros need no slot")
         try model.write(Array(0..<128) + Array(0..<128), at: 512)
         try model.write([1], at: 2 * 4096)
         #expect(!model.disk.isPoolFull)

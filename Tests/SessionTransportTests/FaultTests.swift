@@ -64,7 +64,7 @@ import Testing
         let host = try Hosting(image, on: lan, participants: 2)
         let visitor = Visitor(ParticipantSettings(name: "test"), image)
         let thread = lan.thread(on: lan.stations[0]) { visitor.run() }
-        try waitUntil { visitor.seen.withLock { $0.events.contains("waiting 1/2") } }
+        try waitUntil { visitor.seen.withLock { $0.events.contains("waiting 1/1") } }
         host.runner.stop(reason: "the host was stopped by hand")
         let visit = try thread.join()
         #expect(visit.failure?.contains("the host was stopped by hand") == true)
@@ -265,7 +265,7 @@ import Testing
             Visitor(ParticipantSettings(name: "test"), image).run()
         }.join()
         #expect(visit.failure == nil)
-        #expect(visit.events.contains("waiting 1/5"))
+        #expect(visit.events.contains("waiting 1/4"))
         #expect(try host.outcome().isComplete)
     }
 

@@ -160,7 +160,7 @@ final class Visitor: Sendable {
             switch event {
             case .found(let endpoint, let fingerprint): "found \(endpoint.address) \(fingerprint)"
             case .accepted: "accepted"
-            case .waiting(let joined, let needed): "waiting \(joined)/\(needed)"
+            case .waiting(let joined, let stillNeeded): "waiting \(joined)/\(stillNeeded)"
             case .started: "started"
             case .frame: nil
             case .complete: "complete"

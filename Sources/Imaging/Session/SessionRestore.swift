@@ -72,8 +72,10 @@ package final class SessionRestore: Sendable {
         let shown = options.disks == nil ? disks.all : disks.named
         settings.disks = shown.prefix(64).map { DiskSummary(text: "\($0.name) \($0.model)", size: $0.size) }
         report("waiting for session \(options.name)")
+        // The host tells how many are there every second; a line is worth showing only when it changes.
+        let last = LastLine()
         runner = try ParticipantRunner(settings) { event in
-            if let line = SessionRestore.sentence(event) { report(line) }
+            if let line = SessionRestore.sentence(event), last.changes(to: line) { report(line) }
         }
     }
 
@@ -144,12 +146,24 @@ package final class SessionRestore: Sendable {
         switch event {
         case .found(let endpoint, let fingerprint): "found a host at \(endpoint), key \(fingerprint)"
         case .accepted: "joined the session"
-        case .waiting(let joined, let needed): "registered \(joined)/\(needed), waiting for the start"
+        case .waiting(let joined, let stillNeeded):
+            "registered/still needed \(joined)/\(stillNeeded), waiting for the start"
         case .started: "the session has started"
         case .notice(let text): text.printable
         case .lostHost(let reason): "lost the host (\(reason.printable)); looking for it, what was received stays"
         case .rejoined: "back in the session"
         case .frame, .complete, .ended: nil
+        }
+    }
+}
+
+private final class LastLine: Sendable {
+    private let line = Mutex("")
+
+    func changes(to new: String) -> Bool {
+        line.withLock { old in
+            defer { old = new }
+            return old != new
         }
     }
 }
