@@ -96,8 +96,8 @@ let package = Package(
             "SessionTransportTests",
             [
                 "SessionTransport", "SessionProtocol", "Server", "ImageFormat", "Linux", "Blocks",
-                "TestSupport", "img",
-                "imgserv",
+                "TestSupport",
+                "img", "imgserv",
             ]),
         tests(
             "ImagingTests",

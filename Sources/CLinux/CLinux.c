@@ -92,12 +92,14 @@ int clinux_wait_status(int status, int *exit_status, int *signal_number) {
 
 int64_t clinux_btrfs_global_reserve(int fd) {
     enum { slots = 16 };
-    struct {
+    // A header that ends in an array of spaces, both made of 64-bit numbers.
+    union {
         struct btrfs_ioctl_space_args header;
-        struct btrfs_ioctl_space_info spaces[slots];
-    } arguments = {.header = {.space_slots = slots}};
-    if (ioctl(fd, BTRFS_IOC_SPACE_INFO, &arguments) != 0) return -1;
-    for (uint64_t i = 0; i < arguments.header.total_spaces && i < slots; i++)
-        if (arguments.spaces[i].flags & BTRFS_SPACE_INFO_GLOBAL_RSV) return (int64_t)arguments.spaces[i].total_bytes;
+        char room[sizeof(struct btrfs_ioctl_space_args) + slots * sizeof(struct btrfs_ioctl_space_info)];
+    } answer = {.header = {.space_slots = slots}};
+    if (ioctl(fd, BTRFS_IOC_SPACE_INFO, &answer) != 0) return -1;
+    for (uint64_t i = 0; i < answer.header.total_spaces && i < slots; i++)
+        if (answer.header.spaces[i].flags & BTRFS_SPACE_INFO_GLOBAL_RSV)
+            return (int64_t)answer.header.spaces[i].total_bytes;
     return 0;
 }

@@ -54,10 +54,12 @@ package struct DiskListing: Encodable, Sendable {
                 partitions: disk.partitions.map { partition in
                     PartitionLine(
                         slot: partition.role == .extended ? 0 : partition.slot, path: partition.path,
-                        number: partition.number, type: partition.type.description, typeName: partition.type.title,
+                        number: partition.number, type: partition.type.description,
+                        typeName: partition.type.title,
                         name: partition.name.printable, offset: partition.extent.offset,
                         size: partition.extent.length, active: partition.isActive,
-                        fileSystem: partition.content?.type ?? "", label: (partition.content?.label ?? "").printable,
+                        fileSystem: partition.content?.type ?? "",
+                        label: (partition.content?.label ?? "").printable,
                         uuid: partition.uuid)
                 })
         }
@@ -68,7 +70,8 @@ package struct DiskListing: Encodable, Sendable {
         guard !disks.isEmpty else { return ["this machine has no disks"] }
         return disks.flatMap { disk -> [String] in
             var parts = [
-                disk.model.isEmpty ? nil : disk.model, disk.serial.isEmpty ? nil : "serial \(disk.serial)", disk.bus,
+                disk.model.isEmpty ? nil : disk.model, disk.serial.isEmpty ? nil : "serial \(disk.serial)",
+                disk.bus,
                 disk.rotational ? "rotating" : "solid-state", disk.size.asBytes,
                 "sectors \(disk.logicalSectorSize)/\(disk.physicalSectorSize)", "table \(disk.table)",
             ].compactMap { $0 }
@@ -83,7 +86,8 @@ package struct DiskListing: Encodable, Sendable {
             if geometry { table[0] += ["first sector", "sectors"] }
             for partition in disk.partitions {
                 var row = [
-                    partition.slot == 0 ? "-" : "\(partition.slot)", partition.typeName, partition.size.asBytes,
+                    partition.slot == 0 ? "-" : "\(partition.slot)", partition.typeName,
+                    partition.size.asBytes,
                     partition.active ? "yes" : "", partition.fileSystem, partition.label,
                 ]
                 if geometry {

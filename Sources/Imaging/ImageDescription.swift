@@ -13,8 +13,8 @@ package struct ImageDescription: Encodable, Sendable {
     package let fileBytes: UInt64
     /// Places of the source that could not be read and are zeros.
     package let unreadablePlaces: Int
-    /// Why the frames had to be found by reading through the file; nil for a sound one.
-    package let scanned: String?
+    /// What is wrong with the file although all of the image is there; nil for a sound one.
+    package let damage: String?
 
     /// Opens the image and reads its manifest, closing record and index.
     package init(path: String) throws {
@@ -27,32 +27,38 @@ package struct ImageDescription: Encodable, Sendable {
         payloadBytes = image.closing.payloadBytes
         fileBytes = bytes.byteCount
         unreadablePlaces = image.closing.unreadable.count
-        if case .scan(let reason) = image.origin { scanned = reason } else { scanned = nil }
+        damage = image.origin.damage
     }
 
     package var lines: [String] {
-        let ratio = payloadBytes == 0 ? "all zeros" : "ratio \((Double(contentBytes) / Double(fileBytes)).withThreeDigits)"
+        let ratio =
+            payloadBytes == 0
+            ? "all zeros" : "ratio \((Double(contentBytes) / Double(fileBytes)).withThreeDigits)"
         var lines = [
             "\(path): image \(manifest.imageID), made \(manifest.created.printable) by \(manifest.creator.printable)",
             "  started by \(manifest.firmware.printable), \(frames) chunks of at most \(manifest.chunkSize.asBytes)",
             "  \(contentBytes.asBytes) of content in a file of \(fileBytes.asBytes), \(ratio)",
         ]
-        if let scanned { lines.append("  \(scanned); every chunk was found by reading through the file") }
-        if unreadablePlaces > 0 { lines.append("  \(unreadablePlaces) unreadable places of the source are zeros") }
+        if let damage { lines.append("  \(damage)") }
+        if unreadablePlaces > 0 {
+            lines.append("  \(unreadablePlaces) unreadable places of the source are zeros")
+        }
         for (index, disk) in manifest.disks.enumerated() {
             let model = disk.model.isEmpty ? "" : "\(disk.model.printable), "
             lines.append(
                 "disk \(index + 1): \(model)\(disk.bus.printable), \(disk.rotational ? "rotating" : "solid-state"), "
                     + "\(disk.size.asBytes), sectors \(disk.logicalSectorSize)/\(disk.physicalSectorSize), "
                     + "table \(disk.tableType.printable), \(disk.role.printable)")
-            lines.append("  smallest disk that fits: \(disk.smallestTarget) bytes (\(disk.smallestTarget.asBytes))")
+            lines.append(
+                "  smallest disk that fits: \(disk.smallestTarget) bytes (\(disk.smallestTarget.asBytes))")
             var table = [["slot", "type", "size", "captured", "content", "file system", "label"]]
             for partition in manifest.partitions where partition.disk == index {
                 table.append([
                     partition.slot == 0 ? "-" : "\(partition.slot)", partition.typeName.printable,
                     partition.size.asBytes, partition.usedBytes.asBytes,
                     partition.reason.isEmpty
-                        ? partition.content.rawValue : "\(partition.content.rawValue): \(partition.reason.printable)",
+                        ? partition.content.rawValue
+                        : "\(partition.content.rawValue): \(partition.reason.printable)",
                     partition.fileSystem.printable, partition.label.printable,
                 ])
             }

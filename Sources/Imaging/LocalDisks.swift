@@ -25,6 +25,7 @@ struct LocalDisks {
         let reasons = all.map { disk in
             "\(disk.path) \(disk.refusals(for: purpose, named: false).map(\.description).joined(separator: ", "))"
         }
-        return "no disk of this machine is eligible: \(reasons.joined(separator: "; ")) (disks= names one all the same)"
+        return
+            "no disk of this machine is eligible: \(reasons.joined(separator: "; ")) (disks= names one all the same)"
     }
 }

@@ -24,8 +24,8 @@ package struct HostMachine: ~Copyable {
     /// When the number of participants was reached; the start then waits for what they need.
     var fullSince: UInt64?
     var nextAnnounce: UInt64
+    private var announced: (facts: (SessionSnapshot.State, Int, Int), bytes: [UInt8])?
     var lastFinish: UInt64
-    var notices = 0
 
     // Data plane.
     var demand: DemandMap
@@ -215,13 +215,18 @@ package struct HostMachine: ~Copyable {
         }
     }
 
-    func announcement() -> [UInt8] {
-        AnnounceMessage(
+    /// The current announcement; signed anew only when it has changed, so that questions cost little.
+    mutating func announcement() -> [UInt8] {
+        let facts = (session.state, session.joined, session.needed)
+        if let announced, announced.facts == facts { return announced.bytes }
+        let bytes = AnnounceMessage(
             state: session.state, session: configuration.session, joined: UInt16(clamping: session.joined),
             needed: UInt16(clamping: session.stillNeeded), controlPort: configuration.controlPort,
             dataPort: configuration.dataPort, hostKey: hostKey, group: configuration.group,
             name: configuration.name, addresses: configuration.addresses
         ).encode(signedBy: configuration.hostKey)
+        announced = (facts, bytes)
+        return bytes
     }
 
     /// Announces, shows life to everyone, and looks who is silent.

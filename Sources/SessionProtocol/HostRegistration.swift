@@ -50,7 +50,7 @@ extension HostMachine {
             return refuse(.version, "the participant speaks versions \(theirs), this host \(ours)")
         }
         guard join.session == name else {
-            return refuse(.name, "this host's session is \(name), not \(join.session)")
+            return refuse(.name, "this host's session is \(name), not \(join.session.printable)")
         }
         if let image = join.knownImage, image != configuration.image {
             return refuse(.image, "the session \(name) now has another image")
@@ -93,6 +93,7 @@ extension HostMachine {
         seats[index].deafSince = nil
         forgetWanted(index)
         connections[connection]?.seat = index
+        connections[connection]?.framer.longestBody = MessageType.need.maximumBodyBytes
         snapshots[index].endpoint = peer
         snapshots[index].state = session.state == .running ? .receiving : .joined
         emit(.send(connection, acceptance(join.nonce, slot: seats[index].slot)))

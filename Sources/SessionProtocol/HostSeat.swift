@@ -44,7 +44,8 @@ struct Seat {
 struct HostConnection {
     let peer: Endpoint
     let since: UInt64
-    var framer = MessageFramer()
+    /// Until it has joined, only what JOIN takes; afterwards NEED is the longest message it may send.
+    var framer = MessageFramer(longestBody: MessageType.join.maximumBodyBytes)
     /// The index of the seat that joined on it.
     var seat: Int?
 }

@@ -31,11 +31,25 @@ extension String {
     }
 }
 
+extension String {
+    /// The text without control characters, which a peer could steer somebody's terminal with.
+    var printable: String {
+        guard unicodeScalars.contains(where: { $0.properties.generalCategory == .control }) else {
+            return self
+        }
+        var result = String.UnicodeScalarView()
+        for scalar in unicodeScalars {
+            result.append(scalar.properties.generalCategory == .control ? "?" : scalar)
+        }
+        return String(result)
+    }
+}
+
 extension RawSpan {
     func shortText(at offset: inout Int, _ what: String) throws(DecodeError) -> String {
         let count = Int(try u16(at: &offset))
         guard count <= Specification.maximumTextBytes else { throw .invalid("\(what) has \(count) bytes") }
-        return try text(count, at: &offset, what)
+        return try text(count, at: &offset, what).printable
     }
 
     func name(at offset: inout Int, _ what: String) throws(DecodeError) -> String {
@@ -105,14 +119,14 @@ extension JoinMessage {
         let image = try GUID(from: body, at: &offset)
         knownImage = image.high == 0 && image.low == 0 ? nil : image
         session = try body.name(at: &offset, "JOIN's session name")
-        let name = try body.name(at: &offset, "JOIN's name")
-        let serial = try body.name(at: &offset, "JOIN's serial number")
+        let name = try body.name(at: &offset, "JOIN's name").printable
+        let serial = try body.name(at: &offset, "JOIN's serial number").printable
         let count = Int(try body.u8(at: &offset))
         guard count <= Specification.maximumDisks else { throw .invalid("JOIN lists \(count) disks") }
         var disks: [DiskSummary] = []
         for _ in 0..<count {
             let size = try body.u64(at: &offset)
-            disks.append(DiskSummary(text: try body.name(at: &offset, "a disk's name"), size: size))
+            disks.append(DiskSummary(text: try body.name(at: &offset, "a disk's name").printable, size: size))
         }
         identity = ParticipantIdentity(
             name: name, serial: serial, mac: mac, linkMegabits: linkMegabits, disks: disks)

@@ -3,8 +3,12 @@ internal import Blocks
 
 /// Collects the bytes of one control connection and gives out whole messages.
 struct MessageFramer {
+    /// The longest body taken at all: a peer that has not said who it is gets little memory.
+    var longestBody: Int
     private var pending: [UInt8] = []
     private var consumed = 0
+
+    init(longestBody: Int) { self.longestBody = longestBody }
 
     /// Appends bytes as they came from the connection.
     mutating func append(_ bytes: RawSpan) {
@@ -32,7 +36,7 @@ struct MessageFramer {
             if type == nil, flags & mustUnderstand != 0 {
                 throw .unsupported("a control message of type \(number) that must be understood")
             }
-            let limit = type?.maximumBodyBytes ?? maximumUnknownBodyBytes
+            let limit = min(type?.maximumBodyBytes ?? maximumUnknownBodyBytes, longestBody)
             guard length <= limit else {
                 throw .invalid("a control message of type \(number) with \(length) bytes")
             }

@@ -74,7 +74,7 @@ package struct JoinMessage: Equatable, Sendable {
     package init(
         lowestVersion: UInt8 = Specification.lowestVersion,
         highestVersion: UInt8 = Specification.version, nonce: [UInt8], participant: GUID,
-        knownImage: GUID?, session: String, identity: ParticipantIdentity
+        knownImage: GUID? = nil, session: String, identity: ParticipantIdentity
     ) {
         self.lowestVersion = lowestVersion
         self.highestVersion = highestVersion

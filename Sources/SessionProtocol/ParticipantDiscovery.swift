@@ -108,7 +108,7 @@ extension ParticipantMachine {
         guard state == .connecting else { return }
         joins += 1
         hostEndpoint = peer
-        framer = MessageFramer()
+        framer = MessageFramer(longestBody: MessageType.chunk.maximumBodyBytes)
         var writer = ByteWriter(reserving: 64)
         writer.append(configuration.entropy)
         writer.u32(joins)

@@ -41,7 +41,7 @@ package struct ParticipantMachine: ~Copyable {
     var sources: [Address] = []
     var joins: UInt32 = 0
     var nonce: [UInt8] = []
-    var framer = MessageFramer()
+    var framer = MessageFramer(longestBody: MessageType.chunk.maximumBodyBytes)
     var nextSeek: UInt64
     var searchSince: UInt64
     var stateSince: UInt64

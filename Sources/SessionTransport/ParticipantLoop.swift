@@ -68,14 +68,9 @@ final class ParticipantLoop {
     }
 
     /// Runs until the session has ended and the host has been told, or nobody is interested any more.
-    func run() {
-        defer { shared.leave() }
-        do {
-            guard var machine = try makeMachine() else { return }
-            try run(&machine)
-        } catch {
-            shared.end(.failed("\(error)"))
-        }
+    func run() throws {
+        guard var machine = try makeMachine() else { return }
+        try run(&machine)
     }
 
     private func run(_ machine: inout ParticipantMachine) throws {

@@ -53,7 +53,9 @@ final class ConsoleProgress: Sendable {
             let line = ConsoleProgress.line(progress.snapshot)
             if isLive {
                 isLineOpen.withLock { isOpen in
-                    if !line.isEmpty { Console.write("\r\u{1B}[K" + String(line.prefix(Console.columns - 1))) }
+                    if !line.isEmpty {
+                        Console.write("\r\u{1B}[K" + String(line.prefix(Console.columns - 1)))
+                    }
                     if stopped, !line.isEmpty { Console.print("") }
                     isOpen = !stopped && !line.isEmpty
                 }

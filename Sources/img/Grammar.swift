@@ -40,7 +40,10 @@ package enum Grammar {
         }
         if first.hasPrefix("--") || first == "-h" { return words }
         let mode = try self.mode(first)
-        if mode == .help { return ["help"] + (try words.dropFirst().map { word throws(UsageError) in try self.mode(word).rawValue }) }
+        if mode == .help {
+            return ["help"]
+                + (try words.dropFirst().map { word throws(UsageError) in try self.mode(word).rawValue })
+        }
         if mode.isMissing {
             throw UsageError("'\(mode.rawValue)' belongs to a part of img that does not exist yet")
         }
@@ -76,7 +79,8 @@ package enum Grammar {
 
     /// `pdN` and `paN`: delete and activate a partition.
     private static func isPartitionWord(_ name: String) -> Bool {
-        (name.hasPrefix("pd") || name.hasPrefix("pa")) && name.count > 2 && name.dropFirst(2).allSatisfy(\.isNumber)
+        (name.hasPrefix("pd") || name.hasPrefix("pa")) && name.count > 2
+            && name.dropFirst(2).allSatisfy(\.isNumber)
     }
 
     private static func positionalCount(_ mode: Mode) -> Int {
@@ -117,7 +121,10 @@ package enum Grammar {
         case .makel: ["plan": .flag(["--plan"]), "whole": .flag(["--whole"])]
         case .restorel: ["plan": .flag(["--plan"]), "verify": .flag(["--verify"])]
         case .session:
-            ["client": .flag(["--client"]), "master": .missing, "plan": .flag(["--plan"]), "verify": .flag(["--verify"])]
+            [
+                "client": .flag(["--client"]), "master": .missing, "plan": .flag(["--plan"]),
+                "verify": .flag(["--verify"]),
+            ]
         case .dump: ["geometry": .flag(["--geometry"])]
         default: [:]
         }
@@ -128,8 +135,10 @@ package enum Grammar {
             let key = word[..<equals].lowercased()
             let value = String(word[word.index(after: equals)...])
             let keys = keys(mode)
-            guard let name = try match(key, among: Array(keys.keys), as: "word"), let meaning = keys[name] else {
-                throw UsageError("'\(mode.rawValue)' does not take '\(word)'; 'img help \(mode.rawValue)' lists its words")
+            guard let name = try match(key, among: Array(keys.keys), as: "word"), let meaning = keys[name]
+            else {
+                throw UsageError(
+                    "'\(mode.rawValue)' does not take '\(word)'; 'img help \(mode.rawValue)' lists its words")
             }
             guard !value.isEmpty else { throw UsageError("'\(word)' lacks a value") }
             guard case .value(let option) = meaning else { throw missing(word, mode) }
@@ -139,9 +148,11 @@ package enum Grammar {
         if mode == .restorel, numbered(word, "s") != nil || isMapping(word) { throw missing(word, mode) }
         if mode == .session, isTime(word) { throw missing(word, mode) }
         let words = bareWords(mode)
-        guard let name = try match(word.lowercased(), among: Array(words.keys), as: "word"), let meaning = words[name]
+        guard let name = try match(word.lowercased(), among: Array(words.keys), as: "word"),
+            let meaning = words[name]
         else {
-            throw UsageError("'\(mode.rawValue)' does not take '\(word)'; 'img help \(mode.rawValue)' lists its words")
+            throw UsageError(
+                "'\(mode.rawValue)' does not take '\(word)'; 'img help \(mode.rawValue)' lists its words")
         }
         guard case .flag(let arguments) = meaning else { throw missing(word, mode) }
         return arguments
@@ -153,7 +164,8 @@ package enum Grammar {
 
     /// The digits of words such as `x3`.
     private static func numbered(_ word: String, _ letter: String) -> String? {
-        guard word.lowercased().hasPrefix(letter), word.count > 1, word.dropFirst().allSatisfy(\.isASCIIDigit) else {
+        guard word.lowercased().hasPrefix(letter), word.count > 1, word.dropFirst().allSatisfy(\.isASCIIDigit)
+        else {
             return nil
         }
         return String(word.dropFirst())
@@ -168,7 +180,8 @@ package enum Grammar {
     /// A bare start time: minutes, or HH:MM.
     private static func isTime(_ word: String) -> Bool {
         let parts = word.split(separator: ":", omittingEmptySubsequences: false)
-        return (1...2).contains(parts.count) && parts.allSatisfy { !$0.isEmpty && $0.allSatisfy(\.isASCIIDigit) }
+        return (1...2).contains(parts.count)
+            && parts.allSatisfy { !$0.isEmpty && $0.allSatisfy(\.isASCIIDigit) }
     }
 
     /// The one of `names` that `word` is or abbreviates; nil for none.

@@ -182,6 +182,17 @@ private func checkReading(
         }
     }
 
+    @Test func aDeviceWithoutPartitionsIsReread() throws {
+        try withScriptedFile(64 * MiB, gptScript) { file in
+            let path = String(try run("losetup", "--find", "--show", file).prefix { $0 != "\n" })
+            defer { _ = try? run("losetup", "--detach", path) }
+            let writer = try DiskWriter(DiskInventory().describe(path: path), named: true)
+            try writer.reread()
+            try writer.close()
+            #expect(!FileTree.exists("\(path)p1"))
+        }
+    }
+
     @Test func aProtectedSourceCannotBeWritten() throws {
         try withLoopDevice(AccessTests.size) { loop in
             let disk = try DiskInventory().describe(path: loop.path)

@@ -237,9 +237,9 @@ struct FakeMachineTests {
             #expect(try machine.disk("nvme2n1").serial == "2149")
             #expect(try machine.disk("vda").serial == "disk-1")
             #expect(try machine.disk("vda").physicalSectorSize == 4096)
-            #expect(try "\(machine.disk("sdb").obstacles[0])" == "is on USB")
-            #expect(try "\(machine.disk("mmcblk1").obstacles[0])" == "is an SD card")
-            #expect(try "\(machine.disk("sdaa").obstacles[0])" == "is removable")
+            #expect(try machine.disk("sdb").obstacles.map(\.description) == ["is on USB"])
+            #expect(try machine.disk("mmcblk1").obstacles.map(\.description) == ["is an SD card"])
+            #expect(try machine.disk("sdaa").obstacles.map(\.description) == ["is removable"])
             #expect(try machine.disk("mmcblk0boot0").refusals(for: .restore, named: true) == [.hardwareArea])
             #expect(try machine.disk("sdb").refusals(for: .restore, named: true).isEmpty)
         }
@@ -277,8 +277,10 @@ struct FakeMachineTests {
                 ])
             // Mounted read-only here, but the file system itself is writable.
             #expect(disk.refusals(for: .capture, named: true).count == 2)
-            #expect("\(disk.obstacles[0])" == "is mounted (sda2 at /mnt/my disk)")
-            #expect("\(disk.obstacles[1])" == "is held by md0")
+            #expect(
+                disk.obstacles.map(\.description) == [
+                    "is mounted (sda2 at /mnt/my disk)", "is held by md0",
+                ])
         }
     }
 

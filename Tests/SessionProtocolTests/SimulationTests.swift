@@ -78,6 +78,16 @@ import Testing
         scene.expectEnd(host, complete: true)
     }
 
+    @Test func aFullRoomWithLoss() throws {
+        let scene = Scene(seed: 90, chunks: 20)
+        let host = try scene.host(participants: 100)
+        let all = try scene.participants(
+            100, Faults(loss: 0.01, burst: 0.0005, burstLength: 20, reordering: 0.01))
+        scene.world.runToEnd()
+        scene.expectComplete(all)
+        scene.expectEnd(host, complete: true)
+    }
+
     @Test func differentNeeds() throws {
         let scene = Scene(seed: 7)
         let host = try scene.host(participants: 3)

@@ -11,7 +11,7 @@ enum PartitionNodes {
     ///
     /// A kernel that was built without the table's kind finds none: what is missing is then told to it one by one.
     static func refresh(_ descriptor: borrowing Descriptor, disk: LocalDisk) throws {
-        try reread(descriptor)
+        guard try reread(descriptor) else { return }
         // libblkid's own buffers are not aligned for a descriptor that goes past the page cache.
         let buffered = try Descriptor(opening: disk.path, .readOnly)
         let table = try Probe(
@@ -35,14 +35,17 @@ enum PartitionNodes {
     }
 
     /// Makes the kernel forget all partitions of the disk, and read the table anew.
-    static func reread(_ descriptor: borrowing Descriptor) throws {
+    ///
+    /// False for a device that cannot have partitions, such as a loop device attached without them.
+    @discardableResult
+    static func reread(_ descriptor: borrowing Descriptor) throws -> Bool {
         let deadline = MonotonicClock.now() + patience
         while true {
             do throws(SystemError) {
-                return try descriptor.rereadPartitionTable()
+                try descriptor.rereadPartitionTable()
+                return true
             } catch {
-                // EINVAL: a device that cannot have partitions.
-                if error.errno == .invalidArgument { return }
+                if error.errno == .invalidArgument { return false }
                 guard error.errno == .resourceBusy, MonotonicClock.now() < deadline else { throw error }
                 Pause.milliseconds(50)
             }

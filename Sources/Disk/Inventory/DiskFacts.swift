@@ -205,6 +205,10 @@ extension LocalDisk {
         var obstacles = obstacles
         var layout = DiskLayout()
         do {
+            // An empty floppy drive has a size and answers after half a minute; neither is ever imaged.
+            guard facts.bus != .floppy, facts.bus != .optical else {
+                throw DiskError(.notADisk, "drives of this kind are not looked into")
+            }
             layout = try DiskLayout(facts.path, size: facts.size, sectorSize: facts.sectorSize)
         } catch {
             obstacles.append(.unreadable("\(error)"))

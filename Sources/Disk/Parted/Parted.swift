@@ -37,7 +37,10 @@ enum Parted {
             defer { unsafe ped_device_close(device) }
 
             var deleted = 0
-            if unsafe ped_disk_probe(device) != nil, let disk = unsafe ped_disk_new(device) {
+            // libparted calls a file system on the whole disk the label "loop": there is nothing to delete.
+            if let type = unsafe ped_disk_probe(device), let label = unsafe type.pointee.name,
+                unsafe String(cString: label) != "loop", let disk = unsafe ped_disk_new(device)
+            {
                 defer { unsafe ped_disk_destroy(disk) }
                 var entry = unsafe ped_disk_next_partition(disk, nil)
                 while let partition = unsafe entry {

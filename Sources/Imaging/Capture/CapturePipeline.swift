@@ -53,7 +53,8 @@ package final class CapturePipeline: Sendable {
         let buffer: AlignedBuffer
     }
 
-    package init(layout: ChunkLayout, compression: Compression, source: any ContentSource, progress: Progress) {
+    package init(layout: ChunkLayout, compression: Compression, source: any ContentSource, progress: Progress)
+    {
         self.layout = layout
         self.compression = compression
         self.source = source
@@ -127,7 +128,8 @@ package final class CapturePipeline: Sendable {
             let item = content.item
             let (header, isStored) = content.buffer.withBytes(item.length) { span in
                 unsafe encoder.encode(
-                    kind: item.kind, number: item.number, disk: item.disk, extents: item.extents, roles: item.roles,
+                    kind: item.kind, number: item.number, disk: item.disk, extents: item.extents,
+                    roles: item.roles,
                     content: span, payload: spare.bytes)
             }
             let payload = isStored ? content.buffer : spare

@@ -115,7 +115,8 @@ package struct CapturePlan: Sendable {
         return Manifest.DiskEntry(
             size: disk.size, logicalSectorSize: disk.sectorSize, physicalSectorSize: disk.physicalSectorSize,
             tableType: disk.table.description, model: disk.model, serial: disk.serial, bus: disk.bus.rawValue,
-            rotational: disk.isRotational, role: isBoot ? "boot" : "data", smallestTarget: smallest ?? disk.size)
+            rotational: disk.isRotational, role: isBoot ? "boot" : "data",
+            smallestTarget: smallest ?? disk.size)
     }
 
     /// The plan in lines for the person at the machine; notices come with it.

@@ -27,9 +27,16 @@ struct DiskExamination {
         case .primaryDamaged(let reason):
             notices.append("\(disk.path): its primary GPT is unusable (\(reason)); the backup is used")
         case .backupDamaged(let reason):
-            notices.append("\(disk.path): its backup GPT is unusable (\(reason)); the restored disk gets a new one")
+            notices.append(
+                "\(disk.path): its backup GPT is unusable (\(reason)); the restored disk gets a new one")
         case .unusable(let reason):
             throw ImagingError("\(disk.path) has a partition table that cannot be followed: \(reason)")
+        }
+        let tableLength = tables.regions.reduce(0) { $0 + $1.bytes.count }
+        guard tableLength <= FrameHeader.maximumTableLength, tables.regions.count <= 1024 else {
+            throw ImagingError(
+                "\(disk.path) has a partition table of \(tables.regions.count) pieces and \(tableLength) bytes, "
+                    + "more than an image can hold (\(FrameHeader.maximumTableLength) bytes)")
         }
         if let notice = disk.tableNotice { notices.append("\(disk.path): \(notice)") }
 
@@ -40,7 +47,8 @@ struct DiskExamination {
             // No table of a known kind: the disk itself is the one thing to capture.
             let whole = PartitionSource(
                 path: disk.path, extent: Extent(offset: 0, length: disk.size), sectorSize: disk.sectorSize)
-            let outcome = try DiskExamination.content(of: whole, type: disk.content?.type, slot: 0, request, pool)
+            let outcome = try DiskExamination.content(
+                of: whole, type: disk.content?.type, slot: 0, request, pool)
             used = outcome.content.used
             contents.append(outcome.content)
             if let notice = outcome.notice { notices.append(notice) }
@@ -60,7 +68,8 @@ struct DiskExamination {
                 if !request.excludedSlots.contains(partition.slot) {
                     let place = PartitionSource(
                         path: disk.path, extent: partition.extent, sectorSize: disk.sectorSize,
-                        name: partition.path.isEmpty ? "partition \(partition.number) of \(disk.path)" : partition.path)
+                        name: partition.path.isEmpty
+                            ? "partition \(partition.number) of \(disk.path)" : partition.path)
                     let outcome = try DiskExamination.content(
                         of: place, type: partition.content?.type, slot: partition.slot, request, pool)
                     taken = outcome.content.used
@@ -73,10 +82,12 @@ struct DiskExamination {
                 entries.append(
                     Manifest.PartitionEntry(
                         slot: partition.slot, disk: index, number: partition.number,
-                        type: partition.type.description, typeName: partition.type.title, name: partition.name,
+                        type: partition.type.description, typeName: partition.type.title,
+                        name: partition.name,
                         uuid: partition.uuid, fileSystem: partition.content?.type ?? "",
                         label: partition.content?.label ?? "", offset: partition.extent.offset,
-                        size: partition.extent.length, usedBytes: taken.byteCount, content: kind, reason: reason))
+                        size: partition.extent.length, usedBytes: taken.byteCount, content: kind,
+                        reason: reason))
             }
         }
         source = CapturePlan.Source(
@@ -94,7 +105,8 @@ struct DiskExamination {
 
     /// Asks the overlay what is used, and words what it says.
     private static func content(
-        of source: PartitionSource, type: String?, slot: Int, _ request: CapturePlan.Request, _ pool: OverlayPool
+        of source: PartitionSource, type: String?, slot: Int, _ request: CapturePlan.Request,
+        _ pool: OverlayPool
     ) throws -> Outcome {
         let place = slot == 0 ? source.name : "slot \(slot) (\(source.name))"
         switch try mapUsedBlocks(of: source, fileSystem: type, pool: pool) {

@@ -18,7 +18,8 @@ package final class LocalCapture: Sendable {
         package var creator: String
 
         package init(
-            path: String, compression: String, excludedSlots: Set<Int>, disks: [String]?, captureHibernated: Bool,
+            path: String, compression: String, excludedSlots: Set<Int>, disks: [String]?,
+            captureHibernated: Bool,
             creator: String
         ) {
             self.path = path
@@ -50,7 +51,8 @@ package final class LocalCapture: Sendable {
     /// - Throws: Where the file exists, a disk is in use, a system is hibernated, or no disk is eligible.
     package init(_ options: Options, report: (String) -> Void) throws {
         guard let compression = Compression(word: options.compression) else {
-            throw ImagingError("comp= takes 0 to 9, none, speed, balanced or size, not '\(options.compression)'")
+            throw ImagingError(
+                "comp= takes 0 to 9, none, speed, balanced or size, not '\(options.compression)'")
         }
         guard !FileTree.exists(options.path) else {
             throw ImagingError("\(options.path) exists already; an image never replaces a file")
@@ -80,7 +82,8 @@ package final class LocalCapture: Sendable {
         let began = MonotonicClock.now()
         let content = try DiskContent(plan)
         progress.begin("capturing", totalBytes: plan.manifest.usedBytes, totalChunks: plan.items.count)
-        let writer = try StoredImageWriter(path: options.path, manifest: plan.manifest, existing: plan.existing)
+        let writer = try StoredImageWriter(
+            path: options.path, manifest: plan.manifest, existing: plan.existing)
         let pipeline = CapturePipeline(
             layout: plan.layout, compression: compression, source: content, progress: progress)
         self.pipeline.withLock { $0 = pipeline }

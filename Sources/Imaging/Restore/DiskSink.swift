@@ -21,7 +21,9 @@ package final class DiskSink: ContentSink {
 
     package func prepare() throws {
         // All disks are looked at again before the first one is touched.
-        for assignment in assignments { try DiskEraser.check(assignment.target, named: assignment.rule == .named) }
+        for assignment in assignments {
+            try DiskEraser.check(assignment.target, named: assignment.rule == .named)
+        }
         for assignment in assignments {
             let target = assignment.target
             report("deleting the partitions of \(target.path)")

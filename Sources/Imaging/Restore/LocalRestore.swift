@@ -17,7 +17,7 @@ package final class LocalRestore: Sendable {
     ///
     /// - Parameters:
     ///   - path: The image file.
-    ///   - disks: The words of disks=; nil without.
+    ///   - words: The words of disks=; nil without.
     ///   - verify: Whether every chunk is read back from the disks.
     /// - Throws: Where the image is no whole one, or it is not certain and possible which disk gets what.
     package init(path: String, disks words: [String]?, verify: Bool) throws {
@@ -25,7 +25,8 @@ package final class LocalRestore: Sendable {
         self.verify = verify
         image = try ImageFileReader(path: path)
         let disks = try LocalDisks(DiskInventory.Context(imageFile: path), words: words)
-        plan = try RestorePlan(manifest: image.manifest, disks: disks.all, named: words == nil ? nil : disks.named)
+        plan = try RestorePlan(
+            manifest: image.manifest, disks: disks.all, named: words == nil ? nil : disks.named)
         try checkFrames()
     }
 
@@ -47,7 +48,8 @@ package final class LocalRestore: Sendable {
                         }
                         _ = try TableContent(header, content: content).regions(on: target)
                     } catch {
-                        throw ImagingError("\(path): the partition table for \(target.path) is unusable: \(error)")
+                        throw ImagingError(
+                            "\(path): the partition table for \(target.path) is unusable: \(error)")
                     }
                     continue
                 }
@@ -64,11 +66,10 @@ package final class LocalRestore: Sendable {
     /// The plan in lines.
     package var description: [String] {
         var lines = plan.description(of: image.manifest)
-        if case .scan(let reason) = image.origin {
-            lines.append("\(path): \(reason); every chunk was found by reading through it")
-        }
+        if let damage = image.origin.damage { lines.append("\(path): \(damage)") }
         if !image.closing.unreadable.isEmpty {
-            lines.append("\(path): \(image.closing.unreadable.count) unreadable places of the source are zeros")
+            lines.append(
+                "\(path): \(image.closing.unreadable.count) unreadable places of the source are zeros")
         }
         return lines
     }

@@ -31,7 +31,8 @@ package final class RestorePipeline: Sendable {
 
     /// `wanted` are the chunks to restore: all existing ones, or those a disk still lacks.
     package init(
-        layout: ChunkLayout, wanted: ChunkSet, source: any FrameSource, sink: any ContentSink, progress: Progress
+        layout: ChunkLayout, wanted: ChunkSet, source: any FrameSource, sink: any ContentSink,
+        progress: Progress
     ) {
         self.layout = layout
         self.wanted = wanted
@@ -90,7 +91,8 @@ package final class RestorePipeline: Sendable {
                 header = try frame.withBytes { span throws(DecodeError) in
                     var offset = 0
                     let header = try FrameHeader(from: span, at: &offset, layout: layout)
-                    guard header.number == frame.number, offset + header.payloadLength == span.byteCount else {
+                    guard header.number == frame.number, offset + header.payloadLength == span.byteCount
+                    else {
                         throw .invalid("the frame of chunk \(frame.number) has a wrong number or length")
                     }
                     let payload = span.extracting(offset..<span.byteCount)
@@ -130,7 +132,8 @@ package final class RestorePipeline: Sendable {
             var position = 0
             for extent in decoded.header.extents {
                 let length = Int(extent.length)
-                let part = unsafe UnsafeRawBufferPointer(rebasing: decoded.buffer.bytes[position..<position + length])
+                let part = unsafe UnsafeRawBufferPointer(
+                    rebasing: decoded.buffer.bytes[position..<position + length])
                 try unsafe sink.write(part, disk: disk, offset: extent.offset)
                 position += length
             }
@@ -144,7 +147,8 @@ package final class RestorePipeline: Sendable {
     private func readBack() throws {
         let headers = written.withLock { $0 }.sorted { $0.number < $1.number }
         progress.begin(
-            "verifying", totalBytes: headers.reduce(0) { $0 + UInt64($1.rawLength) }, totalChunks: headers.count)
+            "verifying", totalBytes: headers.reduce(0) { $0 + UInt64($1.rawLength) },
+            totalChunks: headers.count)
         try sink.flush()
         let buffer = AlignedBuffer(capacity: Int(layout.chunkSize))
         for header in headers {

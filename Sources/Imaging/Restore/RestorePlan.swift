@@ -43,12 +43,16 @@ package struct RestorePlan: Sendable {
         } else {
             let candidates = image.map { entry in
                 eligible.filter {
-                    $0.bus.rawValue == entry.bus && $0.isRotational == entry.rotational && $0.size >= entry.smallestTarget
+                    $0.bus.rawValue == entry.bus && $0.isRotational == entry.rotational
+                        && $0.size >= entry.smallestTarget
                 }
             }
-            guard candidates.allSatisfy({ $0.count == 1 }), Set(candidates.map { $0[0].path }).count == image.count
+            guard candidates.allSatisfy({ $0.count == 1 }),
+                Set(candidates.map { $0[0].path }).count == image.count
             else { throw ImagingError(RestorePlan.undecided(manifest, disks: disks, eligible: eligible)) }
-            assignments = candidates.enumerated().map { Assignment(imageDisk: $0, target: $1[0], rule: .sameKind) }
+            assignments = candidates.enumerated().map {
+                Assignment(imageDisk: $0, target: $1[0], rule: .sameKind)
+            }
         }
         try check(image)
     }
@@ -78,7 +82,9 @@ package struct RestorePlan: Sendable {
     }
 
     private static func undecided(_ manifest: Manifest, disks: [LocalDisk], eligible: [LocalDisk]) -> String {
-        var lines = ["it is not certain which disk of this machine gets which disk of the image; nothing was touched"]
+        var lines = [
+            "it is not certain which disk of this machine gets which disk of the image; nothing was touched"
+        ]
         lines.append("in the image:")
         for (index, entry) in manifest.disks.enumerated() {
             let kind = entry.rotational ? "rotating" : "solid-state"
@@ -92,7 +98,8 @@ package struct RestorePlan: Sendable {
             let kind = disk.isRotational ? "rotating" : "solid-state"
             let state = refusals.isEmpty ? "eligible" : refusals.map(\.description).joined(separator: ", ")
             lines.append(
-                "  \(disk.path): \(disk.model.printable), \(disk.size.asBytes), \(disk.bus.rawValue), \(kind): \(state)")
+                "  \(disk.path): \(disk.model.printable), \(disk.size.asBytes), \(disk.bus.rawValue), \(kind): \(state)"
+            )
         }
         let suggested = (0..<manifest.disks.count).map { index in
             eligible.indices.contains(index) ? eligible[index].path : "/dev/…"

@@ -13,7 +13,7 @@ package final class SessionRestore: Sendable {
         package var name: String
         /// The network interface; nil for that of the route to the host.
         package var interface: String?
-        /// The words of disks=; nil without. `["discard"]` throws the data away.
+        /// The words of disks=; nil without, `["discard"]` to throw the data away.
         package var disks: [String]?
         /// Fingerprint of the only host key to believe.
         package var key: String?
@@ -22,7 +22,8 @@ package final class SessionRestore: Sendable {
         package var planOnly: Bool
 
         package init(
-            name: String, interface: String? = nil, disks: [String]? = nil, key: String? = nil, verify: Bool = false,
+            name: String, interface: String? = nil, disks: [String]? = nil, key: String? = nil,
+            verify: Bool = false,
             planOnly: Bool = false
         ) {
             self.name = name
@@ -60,7 +61,8 @@ package final class SessionRestore: Sendable {
         guard (1...255).contains(options.name.utf8.count) else {
             throw ImagingError("a session's name has 1 to 255 bytes")
         }
-        disks = try LocalDisks(DiskInventory.Context(), words: options.disks == ["discard"] ? nil : options.disks)
+        disks = try LocalDisks(
+            DiskInventory.Context(), words: options.disks == ["discard"] ? nil : options.disks)
         var settings = ParticipantSettings(name: options.name)
         settings.interface = options.interface
         if let key = options.key {
@@ -138,7 +140,8 @@ package final class SessionRestore: Sendable {
         runner.need(accepted.existing)
         try pipeline.run(verify: options.verify && !discards)
         return Result(
-            contentBytes: manifest.usedBytes, seconds: Double(MonotonicClock.now() - began) / 1e9, disks: targets)
+            contentBytes: manifest.usedBytes, seconds: Double(MonotonicClock.now() - began) / 1e9,
+            disks: targets)
     }
 
     /// What an event says to the person at the machine; nil for those the progress line shows.
@@ -150,7 +153,8 @@ package final class SessionRestore: Sendable {
             "registered/still needed \(joined)/\(stillNeeded), waiting for the start"
         case .started: "the session has started"
         case .notice(let text): text.printable
-        case .lostHost(let reason): "lost the host (\(reason.printable)); looking for it, what was received stays"
+        case .lostHost(let reason):
+            "lost the host (\(reason.printable)); looking for it, what was received stays"
         case .rejoined: "back in the session"
         case .frame, .complete, .ended: nil
         }

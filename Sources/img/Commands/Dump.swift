@@ -16,7 +16,8 @@ struct Dump: ParsableCommand {
               geometry   add first sector and number of sectors
             """)
 
-    @Flag(name: .customLong("geometry"), help: "Add places on the disk (word: geometry).") var geometry = false
+    @Flag(name: .customLong("geometry"), help: "Add places on the disk (word: geometry).") var geometry =
+        false
     @Flag(name: .customLong("json"), help: "Machine-readable output.") var json = false
 
     func run() throws {

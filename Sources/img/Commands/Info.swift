@@ -19,10 +19,18 @@ struct Info: ParsableCommand {
     func run() throws {
         if let file {
             let description = try ImageDescription(path: file)
-            if json { Console.print(try description.asJSON) } else { description.lines.forEach { Console.print($0) } }
+            if json {
+                Console.print(try description.asJSON)
+            } else {
+                description.lines.forEach { Console.print($0) }
+            }
         } else {
             let listing = try DiskListing()
-            if json { Console.print(try listing.asJSON) } else { listing.lines(geometry: false).forEach { Console.print($0) } }
+            if json {
+                Console.print(try listing.asJSON)
+            } else {
+                listing.lines(geometry: false).forEach { Console.print($0) }
+            }
         }
     }
 }

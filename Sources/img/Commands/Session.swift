@@ -8,7 +8,8 @@ struct SessionCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "session",
         abstract: "Join a multicast session and put its image on the local disks; what is on them is lost.",
-        usage: "img session NAME [client] [if=INTERFACE] [disks=A,B|disks=discard] [key=FINGERPRINT] [verify] [plan]",
+        usage:
+            "img session NAME [client] [if=INTERFACE] [disks=A,B|disks=discard] [key=FINGERPRINT] [verify] [plan]",
         discussion: """
             Waits for the session, shows what it waits for, and restores its image. Nothing on a disk is touched before
             the session has started and its first chunk has been proven.
@@ -27,7 +28,8 @@ struct SessionCommand: ParsableCommand {
     @Option(name: .customLong("disks"), help: "The target disks (word: disks=).") var disks: String?
     @Option(name: .customLong("key"), help: "Fingerprint of the host's key (word: key=).") var key: String?
     @Flag(name: .customLong("verify"), help: "Read everything back (word: verify).") var verify = false
-    @Flag(name: .customLong("plan"), help: "Join, print the plan and leave (word: plan).") var planOnly = false
+    @Flag(name: .customLong("plan"), help: "Join, print the plan and leave (word: plan).") var planOnly =
+        false
 
     func run() throws {
         let progress = Progress()
@@ -39,7 +41,9 @@ struct SessionCommand: ParsableCommand {
         ) { display.note($0) }
         try Interruption.cancelling { session.cancel($0) }
         guard let result = try display.during({ try session.run(progress) }) else { return }
-        let place = result.disks.isEmpty ? "received and discarded" : "restored to \(result.disks.joined(separator: ", "))"
+        let place =
+            result.disks.isEmpty
+            ? "received and discarded" : "restored to \(result.disks.joined(separator: ", "))"
         Console.print(
             "session \(name): every chunk \(place), its hash proven: \(result.contentBytes.asBytes) in "
                 + "\(result.seconds.fixed(1)) s, "
