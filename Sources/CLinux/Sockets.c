@@ -285,3 +285,51 @@ int clinux_catch_termination(int eventfd) {
 int clinux_termination_signal(void) { return termination_signal; }
 
 int clinux_setns(int fd, int kind) { return setns(fd, kind); }
+
+static uint16_t internet_checksum(const uint8_t *bytes, size_t count) {
+    uint32_t sum = 0;
+    for (size_t i = 0; i + 1 < count; i += 2) sum += (uint32_t)(bytes[i] << 8 | bytes[i + 1]);
+    while (sum >> 16) sum = (sum & 0xffff) + (sum >> 16);
+    return (uint16_t)~sum;
+}
+
+// One record "mode is exclude, no sources": the answer a member gives to a querier, sent although nobody asked.
+static const uint8_t mode_is_exclude = 2;
+
+static int report_ipv4(int fd, const struct clinux_address *group, unsigned interface) {
+    static const uint8_t router_alert[4] = {0x94, 4, 0, 0};
+    uint8_t report[16] = {0x22, 0, 0, 0, 0, 0, 0, 1, mode_is_exclude};
+    struct clinux_address everybody = {.low = 0xe0000016, .scope = interface, .family = 4};
+    uint32_t number = htonl((uint32_t)group->low);
+    int one = 1;
+    memcpy(report + 12, &number, 4);
+    uint16_t sum = htons(internet_checksum(report, sizeof report));
+    memcpy(report + 2, &sum, 2);
+    if (setsockopt(fd, IPPROTO_IP, IP_OPTIONS, router_alert, sizeof router_alert) != 0) return -1;
+    if (setsockopt(fd, IPPROTO_IP, IP_MULTICAST_TTL, &one, sizeof one) != 0) return -1;
+    return clinux_send_to(fd, report, sizeof report, &everybody) < 0 ? -1 : 0;
+}
+
+static int report_ipv6(int fd, const struct clinux_address *group, unsigned interface) {
+    // A hop-by-hop header with router alert (5) and padding to eight bytes.
+    static const uint8_t router_alert[8] = {0, 0, 5, 2, 0, 0, 1, 0};
+    uint8_t report[28] = {143, 0, 0, 0, 0, 0, 0, 1, mode_is_exclude};
+    struct clinux_address everybody = {.high = 0xff02000000000000, .low = 0x16, .scope = interface, .family = 6};
+    uint64_t words[2] = {htobe64(group->high), htobe64(group->low)};
+    int one = 1;
+    memcpy(report + 12, words, sizeof words);
+    if (setsockopt(fd, IPPROTO_IPV6, IPV6_HOPOPTS, router_alert, sizeof router_alert) != 0) return -1;
+    if (setsockopt(fd, IPPROTO_IPV6, IPV6_MULTICAST_HOPS, &one, sizeof one) != 0) return -1;
+    return clinux_send_to(fd, report, sizeof report, &everybody) < 0 ? -1 : 0;
+}
+
+int clinux_report_membership(const struct clinux_address *group, unsigned interface) {
+    int v4 = group->family == 4;
+    int fd = socket(v4 ? AF_INET : AF_INET6, SOCK_RAW | SOCK_CLOEXEC, v4 ? IPPROTO_IGMP : IPPROTO_ICMPV6);
+    if (fd < 0) return -1;
+    int result = v4 ? report_ipv4(fd, group, interface) : report_ipv6(fd, group, interface);
+    int saved = errno;
+    close(fd);
+    errno = saved;
+    return result;
+}

@@ -49,6 +49,7 @@ final class HostLoop {
     private var sendTroubleShown = false
     private let input = AlignedBuffer(capacity: 64 * 1024)
     private var nextPublish: UInt64 = 0
+    private var nextReport = MonotonicClock.now() + membershipInterval
     private var outcome: (isComplete: Bool, text: String)?
 
     init(
@@ -272,6 +273,10 @@ final class HostLoop {
 
     private func publishSometimes() {
         let now = MonotonicClock.now()
+        if now >= nextReport {
+            nextReport = now + membershipInterval
+            sockets.reportMembership()
+        }
         guard now >= nextPublish else { return }
         nextPublish = now + HostLoop.publishInterval
         publish(machine.session, machine.snapshots)

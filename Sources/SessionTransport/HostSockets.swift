@@ -66,6 +66,12 @@ struct HostSockets {
         }
     }
 
+    /// Reminds switches that this host listens to the group, on which participants look for it.
+    func reportMembership() {
+        // Without the right to do so a good network works all the same.
+        try? MembershipReport.send(discoveryGroup.address, interface: interface.index)
+    }
+
     /// Sends a datagram of discovery to one participant.
     func answer(_ bytes: [UInt8], to endpoint: Endpoint) {
         guard let address = endpoint.address.socketForm else { return }

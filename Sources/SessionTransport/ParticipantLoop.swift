@@ -28,6 +28,9 @@ final class ParticipantLoop {
     private let poller: Poller
     private var discovery: [(sockets: DiscoverySockets, token: UInt64)] = []
     private var data: UDPSocket?
+    /// Group and interface of `data`.
+    private var membership: (group: IPAddress, interface: UInt32)?
+    private var nextReport = UInt64.max
     private var control: ControlStream?
     /// Whether the control connection stands, as opposed to being made.
     private var isConnected = false
@@ -65,14 +68,9 @@ final class ParticipantLoop {
     }
 
     /// Runs until the session has ended and the host has been told, or nobody is interested any more.
-    func run() {
-        defer { shared.leave() }
-        do {
-            guard var machine = try makeMachine() else { return }
-            try run(&machine)
-        } catch {
-            shared.end(.failed("\(error)"))
-        }
+    func run() throws {
+        guard var machine = try makeMachine() else { return }
+        try run(&machine)
     }
 
     private func run(_ machine: inout ParticipantMachine) throws {
@@ -88,6 +86,7 @@ final class ParticipantLoop {
             lapse(&machine)
             machine.advance(now: MonotonicClock.now())
             takeOutputs(&machine)
+            reportMembership()
             publishSometimes(machine)
         }
         publish(machine)
@@ -353,16 +352,30 @@ final class ParticipantLoop {
             let socket = try dataSocket(group: group, port: port, on: interface)
             try poller.add(socket.number, token: Token.data, .readable)
             data = socket
+            if let address = group.socketForm {
+                membership = (address, interface.index)
+                nextReport = MonotonicClock.now() + membershipInterval
+            }
         } catch {
             // The chunks then come over the control connection.
             events(.notice("cannot receive the data of session \(settings.name) by multicast: \(error)"))
         }
     }
 
+    private func reportMembership() {
+        let now = MonotonicClock.now()
+        guard now >= nextReport, let membership else { return }
+        nextReport = now + membershipInterval
+        // Without the right to do so a good network works all the same.
+        try? MembershipReport.send(membership.group, interface: membership.interface)
+    }
+
     private func leave() {
         guard let socket = data else { return }
         poller.remove(socket.number)
         data = nil
+        membership = nil
+        nextReport = .max
     }
 
     /// The interface named by the user, or that of the route to the host.

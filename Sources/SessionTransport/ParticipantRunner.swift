@@ -27,8 +27,12 @@ package final class ParticipantRunner: Sendable {
         }
         let shared = try ParticipantShared(maximumFrames: settings.poolBytes / ReassemblyBuffer.smallest + 1)
         self.shared = shared
-        let loop = HandOver(try ParticipantLoop(settings, shared: shared, events: events))
-        _ = Thread("session") { loop.take()?.run() }
+        _ = Thread("session") {
+            defer { shared.leave() }
+            do { try ParticipantLoop(settings, shared: shared, events: events).run() } catch {
+                shared.end(.failed("\(error)"))
+            }
+        }
     }
 
     deinit { abandon() }
@@ -104,20 +108,4 @@ package final class ParticipantRunner: Sendable {
 
     /// The host this participant is connected to, or was last: its address and TCP port.
     package var host: Endpoint? { shared.host.withLock { $0 } }
-}
-
-/// Hands a value that only one thread may use to that thread.
-private final class HandOver<Value>: @unchecked Sendable {
-    private let stored: Mutex<Int> = Mutex(1)
-    private let value: Value
-
-    init(_ value: Value) { self.value = value }
-
-    func take() -> Value? {
-        let isFirst = stored.withLock { count in
-            defer { count = 0 }
-            return count == 1
-        }
-        return isFirst ? value : nil
-    }
 }

@@ -52,6 +52,9 @@ final class DiscoverySockets {
     }
 }
 
+/// How often switches are reminded of a group, in nanoseconds.
+let membershipInterval = 25 * second
+
 /// The interfaces a participant looks for hosts on; read again each time, since links come up late.
 func discoveryInterfaces(named name: String?) -> [NetworkInterface] {
     let usable = (try? NetworkInterface.usable()) ?? []

@@ -72,6 +72,19 @@ import Testing
         #expect(try receive(receivers[1].0, &bytes) == nil)
     }
 
+    @Test(arguments: [NamespaceLAN.Family.ipv4, .ipv6])
+    func switchUnderstandsMembershipReports(_ family: NamespaceLAN.Family) throws {
+        let lan = try NamespaceLAN(stations: 1, family: family)
+        try lan.snoop()
+        let group = try #require(IPAddress(family == .ipv4 ? "239.192.9.9" : "ff15::99"))
+        #expect(try !lan.groupTable().contains("grp \(group) "))
+        try lan.thread(on: lan.stations[0]) {
+            let interface = try #require(try NetworkInterface.usable().first)
+            try MembershipReport.send(group, interface: interface.index)
+        }.join()
+        try waitUntil { (try? lan.groupTable().contains("port p1 grp \(group) ")) ?? false }
+    }
+
     @Test func broadcastAndRouteReachTheHost() throws {
         let lan = try NamespaceLAN(stations: 1)
         let host = try #require(IPAddress(lan.hostAddress))

@@ -129,6 +129,14 @@ package final class NamespaceLAN: Sendable {
         }
     }
 
+    /// Makes the switch look at membership reports, as managed switches do.
+    package func snoop() throws {
+        try run("ip", "-n", bridge, "link", "set", "br0", "type", "bridge", "mcast_snooping", "1")
+    }
+
+    /// The switch's table of groups and the ports where it has seen members, as text.
+    package func groupTable() throws -> String { try run("bridge", "-n", bridge, "mdb", "show") }
+
     /// Datagrams dropped at `station` by `setLoss` or `blockMulticast` so far.
     package func droppedDatagrams(at station: String) throws -> Int {
         let text = try run("ip", "netns", "exec", station, "nft", "list", "ruleset")

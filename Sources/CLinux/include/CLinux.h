@@ -116,6 +116,7 @@ int clinux_socket_address(int fd, int peer, struct clinux_address *address);
 int clinux_group(int fd, int join, const struct clinux_address *group, unsigned interface);
 ssize_t clinux_send_to(int fd, const void *bytes, size_t count, const struct clinux_address *to);
 ssize_t clinux_receive_from(int fd, void *buffer, size_t capacity, struct clinux_arrival *arrival);
+int clinux_report_membership(const struct clinux_address *group, unsigned interface);
 int clinux_interfaces(struct clinux_interface *entries, int capacity);
 long clinux_link_speed(const char *interface);
 int clinux_epoll_create(void);
