@@ -12,12 +12,15 @@ private func img(_ words: String...) throws -> ExternalCommand.Outcome {
 }
 
 struct ProgramTests {
-    @Test(arguments: [["help"], ["--help"], ["-h"], ["HELP"]]) func helpListsEveryCommand(_ words: [String]) throws {
+    @Test(arguments: [["help"], ["--help"], ["-h"], ["HELP"]]) func helpListsEveryCommand(_ words: [String])
+        throws
+    {
         let said = try #require(try? words.count == 1 ? img(words[0]) : nil)
         #expect(said.status == 0)
         #expect(said.errors == "")
         for line in [
-            "img session NAME [client]", "img makel FILE [comp=0-9|none|speed|balanced|size] [xN]... [disks=A,B]",
+            "img session NAME [client]",
+            "img makel FILE [comp=0-9|none|speed|balanced|size] [xN]... [disks=A,B]",
             "img restorel FILE [disks=A,B] [verify] [plan]", "img dump [geometry]", "img info [FILE]",
             "Exit status: 0 done, 1 failed, 2 wrong usage.",
         ] {
@@ -37,7 +40,9 @@ struct ProgramTests {
         #expect(first.status == 0)
         #expect(first.errors == "")
         #expect(first.output.contains(usage), "\(first.output)")
-        let short = ["makel": "makel", "restorel": "restorel", "dump": "du", "info": "inf", "session": "ses"][command]
+        let short = [
+            "makel": "makel", "restorel": "restorel", "dump": "du", "info": "inf", "session": "ses",
+        ][command]
         // Both ways of asking, and an abbreviation, give the same text.
         #expect(try img(command, "--help").output == first.output)
         #expect(try img(command, "-h").output == first.output)
@@ -52,18 +57,24 @@ struct ProgramTests {
         #expect(said.output.split(separator: ".").count == 3)
     }
 
-    @Test(arguments: [
-        ([], "the menu does not exist yet"),
-        (["makel"], "'<file>'"), (["makel", "a", "b"], "'makel' does not take 'b'"), (["restorel"], "'<file>'"),
-        (["session"], "'<name>'"), (["frobnicate"], "img has no mode 'frobnicate'"),
-        (["makel", "a", "comp=11"], "comp= takes 0 to 9"), (["makel", "a", "xx"], "'makel' does not take 'xx'"),
-        (["makel", "a", "--frobnicate"], "--frobnicate"), (["makel", "a", "--exclude", "two"], "two"),
-        (["makel", "a", "x99999999999999999999"], "99999999999999999999"),
-        (["dump", "disks=a"], "'dump' does not take 'disks=a'"), (["restorel", "a", "disks="], "lacks a value"),
-        (["restorel", "a", "s2"], "does not exist yet"), (["auto"], "does not exist yet"),
-        (["help", "frobnicate"], "img has no mode 'frobnicate'"), (["info", "a", "b"], "does not take 'b'"),
-        (["overlay", "x"], "img has no mode 'overlay'"),
-    ] as [([String], String)]) func wrongUsageIsTwo(_ words: [String], _ sentence: String) throws {
+    @Test(
+        arguments: [
+            ([], "the menu does not exist yet"),
+            (["makel"], "'<file>'"), (["makel", "a", "b"], "'makel' does not take 'b'"),
+            (["restorel"], "'<file>'"),
+            (["session"], "'<name>'"), (["frobnicate"], "img has no mode 'frobnicate'"),
+            (["makel", "a", "comp=11"], "comp= takes 0 to 9"),
+            (["makel", "a", "xx"], "'makel' does not take 'xx'"),
+            (["makel", "a", "--frobnicate"], "--frobnicate"), (["makel", "a", "--exclude", "two"], "two"),
+            (["makel", "a", "x99999999999999999999"], "99999999999999999999"),
+            (["dump", "disks=a"], "'dump' does not take 'disks=a'"),
+            (["restorel", "a", "disks="], "lacks a value"),
+            (["restorel", "a", "s2"], "does not exist yet"), (["auto"], "does not exist yet"),
+            (["help", "frobnicate"], "img has no mode 'frobnicate'"),
+            (["info", "a", "b"], "does not take 'b'"),
+            (["overlay", "x"], "img has no mode 'overlay'"),
+        ] as [([String], String)]) func wrongUsageIsTwo(_ words: [String], _ sentence: String) throws
+    {
         let own = try FileTree.realPath("/proc/self/exe")
         let path = own.split(separator: "/").dropLast().reduce("") { $0 + "/" + $1 } + "/img"
         let said = try runAnyway([path] + words)
@@ -84,7 +95,8 @@ struct ProgramTests {
         }
         let directory = try img("info", "/tmp")
         #expect(directory.status == 1)
-        #expect(directory.errors.hasPrefix("img: ") && directory.errors.contains("/tmp"), "\(directory.errors)")
+        #expect(
+            directory.errors.hasPrefix("img: ") && directory.errors.contains("/tmp"), "\(directory.errors)")
     }
 
     /// A reader that has gone away, as in `img dump | head -1`, is no reason to die by a signal.
@@ -154,7 +166,8 @@ struct ProgramTests {
                 print(slots[2] - slots[0])
                 """
             for words in [["dump"], ["info"], ["dump", "geometry"]] {
-                let said = words.count == 1 ? try img(words[0], "--json") : try img(words[0], words[1], "--json")
+                let said =
+                    words.count == 1 ? try img(words[0], "--json") : try img(words[0], words[1], "--json")
                 #expect(said.status == 0)
                 #expect(
                     try run("python3", "-c", script, input: said.output) == """
@@ -180,7 +193,9 @@ struct ProgramTests {
                 let lines = said.output.split(separator: "\n").map(String.init)
                 #expect(lines[0].hasPrefix("\(image): image "))
                 #expect(lines.contains { $0.contains("67.1 MB, sectors 512/") && $0.contains("table dos") })
-                #expect(lines.contains { $0.contains("smallest disk that fits: 51380224 bytes (51.4 MB)") }, "\(lines)")
+                #expect(
+                    lines.contains { $0.contains("smallest disk that fits: 51380224 bytes (51.4 MB)") },
+                    "\(lines)")
                 let swap = try #require(lines.last)
                 #expect(swap.contains("header") && swap.hasSuffix("sleepy"))
                 let script = """

@@ -25,9 +25,12 @@ extension OnRealDisks {
             try imgSucceeds("info", image)
             try withLoopDevice(24 * MiB) { target in
                 try run("sgdisk", "-n1:0:+8M", target.path)
-                try imgFails("restorel", image, "disks=\(target.path)", saying: image, "chunk \(last.header.number)")
+                try imgFails(
+                    "restorel", image, "disks=\(target.path)", saying: image, "chunk \(last.header.number)")
                 #expect(try run("sfdisk", "--dump", target.path, anyStatus: true) == "")
-                #expect(try run("blkid", "-p", "-o", "export", target.path, anyStatus: true).contains("PTTYPE") == false)
+                #expect(
+                    try run("blkid", "-p", "-o", "export", target.path, anyStatus: true).contains("PTTYPE")
+                        == false)
             }
         }
     }
@@ -36,12 +39,16 @@ extension OnRealDisks {
         try withPlainImage { _, image in
             let reader = try ImageFileReader(path: image)
             for entry in reader.entries where entry.header.payloadLength > 0 {
-                try flip(image, at: entry.offset + UInt64(entry.headerLength) + UInt64(entry.header.payloadLength) / 2)
+                try flip(
+                    image,
+                    at: entry.offset + UInt64(entry.headerLength) + UInt64(entry.header.payloadLength) / 2)
             }
             try withLoopDevice(24 * MiB) { target in
                 try run("sgdisk", "-n1:0:+8M", target.path)
                 let before = try sha256(target.path)
-                try imgFails("restorel", image, "disks=\(target.path)", saying: image, "chunk", "does not have the hash")
+                try imgFails(
+                    "restorel", image, "disks=\(target.path)", saying: image, "chunk",
+                    "does not have the hash")
                 #expect(try sha256(target.path) == before, "no chunk was proven, and the disk was touched")
             }
         }
@@ -57,7 +64,8 @@ extension OnRealDisks {
                 let before = try sha256(target.path)
                 for cut in [lastFrame + 10, length / 2, 4096, 100, 0] as [UInt64] {
                     try run("truncate", "-s", "\(cut)", image)
-                    try imgFails("restorel", image, "disks=\(target.path)", saying: "\(image) is not a usable image")
+                    try imgFails(
+                        "restorel", image, "disks=\(target.path)", saying: "\(image) is not a usable image")
                     try imgFails("info", image, saying: "\(image) is not a usable image")
                 }
                 #expect(try sha256(target.path) == before)
@@ -119,7 +127,9 @@ extension OnRealDisks {
                     let said = try run("sh", script, imgPath(), mutated, target)
                     let parts = said.split(separator: " ", maxSplits: 2)
                     let statuses = parts.prefix(2).compactMap { Int($0) }
-                    #expect(statuses.count == 2 && statuses.allSatisfy { $0 == 0 || $0 == 1 }, "round \(round): \(said)")
+                    #expect(
+                        statuses.count == 2 && statuses.allSatisfy { $0 == 0 || $0 == 1 },
+                        "round \(round): \(said)")
                     if statuses.last == 1 {
                         refused += 1
                         #expect(parts.count == 3 && parts[2].hasPrefix("img: "), "round \(round): \(said)")

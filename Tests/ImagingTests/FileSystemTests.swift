@@ -19,7 +19,9 @@ extension OnRealDisks {
                     }
                 }
                 // What a suspended or crashed machine leaves in swap is not worth a byte: only the header is taken.
-                try run("dd", "if=/dev/urandom", "of=\(loop.partition(7))", "bs=1M", "seek=8", "count=16", "status=none")
+                try run(
+                    "dd", "if=/dev/urandom", "of=\(loop.partition(7))", "bs=1M", "seek=8", "count=16",
+                    "status=none")
                 let before = try sha256(loop.path)
                 let output = try imgSucceeds("makel", image, "disks=\(loop.path)", "comp=speed")
                 #expect(try sha256(loop.path) == before, "the source has changed")
@@ -59,7 +61,10 @@ extension OnRealDisks {
                         try populate(root, seed: 100 + UInt64(volume.number))
                         hashes[volume.type] = try fileHashes(root)
                         // Changes that nobody waited for: they may be lost, and must do no harm.
-                        try run("sh", "-ec", "mkdir '\(root)/late'; cp -r '\(root)/b' '\(root)/late'; rm -r '\(root)/late/b/c'")
+                        try run(
+                            "sh", "-ec",
+                            "mkdir '\(root)/late'; cp -r '\(root)/b' '\(root)/late'; rm -r '\(root)/late/b/c'"
+                        )
                         try cutOff(volumes.dropFirst())
                     }
                 }
@@ -76,9 +81,14 @@ extension OnRealDisks {
                 let before = try sha256(loop.path)
                 let output = try imgSucceeds("makel", image, "disks=\(loop.path)", "comp=speed")
                 #expect(try sha256(loop.path) == before, "the source has changed")
-                #expect(output.contains("slot 6 (\(loop.partition(6))) is captured whole, 67.1 MB: Windows has marked it dirty"))
+                #expect(
+                    output.contains(
+                        "slot 6 (\(loop.partition(6))) is captured whole, 67.1 MB: Windows has marked it dirty"
+                    ))
                 #expect(output.contains("it has no journal and was not unmounted cleanly"))
-                #expect(output.split(separator: "\n").filter { $0.contains("captured whole") }.count == 2, "\(output)")
+                #expect(
+                    output.split(separator: "\n").filter { $0.contains("captured whole") }.count == 2,
+                    "\(output)")
                 try expectRestored(image, hashes, isExact: false, table: tableDump(loop.path)) { target in
                     for number in [1, 6] {
                         let whole = try sha256(loop.partition(number))
@@ -87,12 +97,15 @@ extension OnRealDisks {
                 }
             }
             let manifest = try imageManifest(image)
-            #expect(manifest.partitions.map(\.content) == [.whole, .used, .used, .used, .used, .whole, .header])
+            #expect(
+                manifest.partitions.map(\.content) == [.whole, .used, .used, .used, .used, .whole, .header])
             #expect(manifest.partitions[5].usedBytes == 64 * MiB)
         }
     }
 
-    @Test(arguments: ["none", "speed", "size"]) func everyCompressionRestoresTheSame(_ compression: String) throws {
+    @Test(arguments: ["none", "speed", "size"]) func everyCompressionRestoresTheSame(_ compression: String)
+        throws
+    {
         try withPlainDisk { source in
             try withTemporaryDirectory { directory in
                 let image = "\(directory)/disk.img"
@@ -108,7 +121,8 @@ extension OnRealDisks {
                     try expectPlainCopy(of: source, on: target.path)
                     #expect(try run("blkid", "-p", "-s", "PTTYPE", "-o", "value", target.path) == "gpt\n")
                     // The kernel knows the partitions at once.
-                    #expect(try sha256(target.partition(2), 0..<2 * MiB) == sha256(source, 8 * MiB..<10 * MiB))
+                    #expect(
+                        try sha256(target.partition(2), 0..<2 * MiB) == sha256(source, 8 * MiB..<10 * MiB))
                 }
             }
         }

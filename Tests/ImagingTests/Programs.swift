@@ -29,10 +29,12 @@ func imgSucceeds(_ words: String..., location: SourceLocation = #_sourceLocation
 
 /// Runs `img` with `words`, which must fail with `status` and say each of `sentences` on standard error.
 func imgFails(
-    _ words: String..., status: Int32 = 1, saying sentences: String..., location: SourceLocation = #_sourceLocation
+    _ words: String..., status: Int32 = 1, saying sentences: String...,
+    location: SourceLocation = #_sourceLocation
 ) throws {
     let outcome = try runAnyway([imgPath()] + words)
-    #expect(outcome.status == status, "\(words): \(outcome.errors)\(outcome.output)", sourceLocation: location)
+    #expect(
+        outcome.status == status, "\(words): \(outcome.errors)\(outcome.output)", sourceLocation: location)
     #expect(outcome.errors.hasPrefix("img: "), sourceLocation: location)
     for sentence in sentences {
         #expect(
@@ -107,7 +109,8 @@ func withMount<R>(
 
 /// Whether another program holds the device exclusively or keeps it open: ntfs-3g ends after its unmount.
 private func isOpen(_ device: String) -> Bool {
-    ((try? runAnyway(["sh", "-c", "ls -l /proc/[0-9]*/fd 2>/dev/null | grep -q -- '-> \(device)$'"]))?.status) == 0
+    ((try? runAnyway(["sh", "-c", "ls -l /proc/[0-9]*/fd 2>/dev/null | grep -q -- '-> \(device)$'"]))?.status)
+        == 0
 }
 
 /// SHA-256 and name of every file below `root`, one a line.
@@ -126,7 +129,9 @@ func populate(_ root: String, seed: UInt64, largest: Int = 1_500_000) throws {
         let file = try Descriptor(opening: path, [.readWrite, .create, .exclusive])
         let start = Int(random.next() % 60_000)
         var bytes: [UInt8] = []
-        while bytes.count < size { bytes += pattern[start...].map { $0 &+ UInt8(truncatingIfNeeded: bytes.count) } }
+        while bytes.count < size {
+            bytes += pattern[start...].map { $0 &+ UInt8(truncatingIfNeeded: bytes.count) }
+        }
         try file.write(Array(bytes.prefix(size)), at: 0)
         try file.synchronize()
     }

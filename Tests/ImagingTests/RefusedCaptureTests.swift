@@ -23,11 +23,14 @@ extension OnRealDisks {
                 try imgFails(
                     "makel", "\(directory)/a.img", "disks=\(loop.path)",
                     saying: "slot 1", "hibernated", "shutdown /s /t 0", "'whole'", "67.1 MB")
-                try imgFails("makel", "\(directory)/a.img", "disks=\(loop.path)", "plan", saying: "shutdown /s /t 0")
+                try imgFails(
+                    "makel", "\(directory)/a.img", "disks=\(loop.path)", "plan", saying: "shutdown /s /t 0")
                 #expect(try entries(directory) == [])
                 #expect(try run("blockdev", "--getro", loop.path) == "0\n")
                 let output = try imgSucceeds("makel", "\(directory)/a.img", "disks=\(loop.path)", "whole")
-                #expect(output.contains("slot 1 (\(loop.partition(1))) is captured whole, 67.1 MB: it holds Windows"))
+                #expect(
+                    output.contains(
+                        "slot 1 (\(loop.partition(1))) is captured whole, 67.1 MB: it holds Windows"))
                 #expect(try sha256(loop.path) == before)
                 try withLoopDevice(80 * MiB) { target in
                     try imgSucceeds("restorel", "\(directory)/a.img", "disks=\(target.path)")
@@ -49,7 +52,8 @@ extension OnRealDisks {
                 try file.write(Array("S1SUSPEND\0".utf8), at: MiB + 4086)
                 try file.write(Array("memory of a sleeping system".utf8), at: 20 * MiB)
                 let image = "\(directory)/a.img"
-                try imgFails("makel", image, "disks=\(disk)", saying: "slot 1", "suspended", "'whole'", "33.6 MB")
+                try imgFails(
+                    "makel", image, "disks=\(disk)", saying: "slot 1", "suspended", "'whole'", "33.6 MB")
                 #expect(try entries(directory) == [])
                 // Leaving the partition out is the other way.
                 try imgSucceeds("makel", image, "disks=\(disk)", "x1", "plan")
@@ -70,10 +74,12 @@ extension OnRealDisks {
                 try run("mkfs.ext4", "-q", "-F", loop.partition(1))
                 try withMount(loop.partition(1), "ext4") { root in
                     try imgFails(
-                        "makel", "\(directory)/a.img", "disks=\(loop.path)", saying: loop.path, "is mounted", "at \(root)")
+                        "makel", "\(directory)/a.img", "disks=\(loop.path)", saying: loop.path, "is mounted",
+                        "at \(root)")
                     // The file behind it is the same disk.
                     try imgFails(
-                        "makel", "\(directory)/a.img", "disks=\(loop.file)", saying: "\(loop.file) is held by loop")
+                        "makel", "\(directory)/a.img", "disks=\(loop.file)",
+                        saying: "\(loop.file) is held by loop")
                 }
                 #expect(try entries(directory) == [])
                 try imgSucceeds("makel", "\(directory)/a.img", "disks=\(loop.path)", "plan")
@@ -95,7 +101,8 @@ extension OnRealDisks {
                     try run("swapon", full.partition(1))
                     let word = "disks=\(full.path)"
                     let refusals = Result {
-                        try imgFails("makel", "\(directory)/a.img", word, saying: "\(full.path) is used as swap")
+                        try imgFails(
+                            "makel", "\(directory)/a.img", word, saying: "\(full.path) is used as swap")
                     }
                     try run("swapoff", full.partition(1))
                     try refusals.get()
@@ -114,10 +121,14 @@ extension OnRealDisks {
                 try imgFails("makel", image, word, "comp=best", status: 2, saying: "'best'")
                 try imgFails("makel", image, "disks=", status: 2, saying: "'disks=' lacks a value")
                 try imgFails("makel", image, "disks=\(disk),", saying: "disks= lacks the name of a disk")
-                try imgFails("makel", image, "disks=\(directory)", saying: "\(directory) is a directory, not a disk")
+                try imgFails(
+                    "makel", image, "disks=\(directory)", saying: "\(directory) is a directory, not a disk")
                 try imgFails("makel", image, "disks=/dev/none", saying: "/dev/none is no disk: No such file")
-                try imgFails("makel", image, "disks=/dev/null", saying: "neither a block device nor a regular file")
-                try imgFails("makel", "\(directory)/none/a.img", word, saying: "\(directory)/none/a.img", "No such file")
+                try imgFails(
+                    "makel", image, "disks=/dev/null", saying: "neither a block device nor a regular file")
+                try imgFails(
+                    "makel", "\(directory)/none/a.img", word, saying: "\(directory)/none/a.img",
+                    "No such file")
                 try imgFails("makel", directory, word, saying: "\(directory) exists already")
                 try imgFails("makel", "/proc/a.img", word, saying: "/proc/a.img")
                 try imgFails("makel", disk, word, saying: "\(disk) exists already")
@@ -125,7 +136,8 @@ extension OnRealDisks {
                 #expect(try entries(directory) == [])
 
                 try write("precious", to: image)
-                try imgFails("makel", image, word, saying: "\(image) exists already; an image never replaces a file")
+                try imgFails(
+                    "makel", image, word, saying: "\(image) exists already; an image never replaces a file")
                 #expect(try run("cat", image) == "precious")
                 #expect(try entries(directory) == ["a.img"])
             }
@@ -139,9 +151,12 @@ extension OnRealDisks {
                 try withTemporaryDirectory { directory in
                     try imgFails(
                         "makel", "\(directory)/a.img", "disks=\(loop.partition(1))",
-                        saying: "\(loop.partition(1)) is a partition of \(loop.path.dropFirst(5)), not a whole disk")
+                        saying:
+                            "\(loop.partition(1)) is a partition of \(loop.path.dropFirst(5)), not a whole disk"
+                    )
                     try imgFails(
-                        "makel", "\(directory)/a.img", "disks=\(loop.path),\(loop.path)", saying: "\(loop.path) is named twice")
+                        "makel", "\(directory)/a.img", "disks=\(loop.path),\(loop.path)",
+                        saying: "\(loop.path) is named twice")
                     #expect(try entries(directory) == [])
                 }
             }
@@ -174,7 +189,9 @@ extension OnRealDisks {
                 try run("umount", directory)
                 let (said, left) = try outcome.get()
                 #expect(said.status == 1)
-                #expect(said.errors.contains("\(directory)/a.img") && said.errors.contains("No space left"), "\(said)")
+                #expect(
+                    said.errors.contains("\(directory)/a.img") && said.errors.contains("No space left"),
+                    "\(said)")
                 #expect(left == [])
             }
         }
@@ -188,7 +205,9 @@ extension OnRealDisks {
                 func machine(_ more: String, _ words: String) throws -> ExternalCommand.Outcome {
                     let place = try FileTree.realPath("/sys/block/\(name)")
                     let script = "mount -t tmpfs none /sys/block; \(more); exec \(try imgPath()) \(words)"
-                    return try runAnyway(["unshare", "--mount", "sh", "-c", script.replacing("PLACE", with: place)])
+                    return try runAnyway([
+                        "unshare", "--mount", "sh", "-c", script.replacing("PLACE", with: place),
+                    ])
                 }
                 for words in ["makel /tmp/none.img", "restorel \(file) plan"] where words.hasPrefix("makel") {
                     let none = try machine("true", words)
@@ -196,7 +215,9 @@ extension OnRealDisks {
                     #expect(none.errors == "img: this machine has no disks\n", "\(none)")
                     let one = try machine("ln -s PLACE /sys/block/\(name)", words)
                     #expect(one.status == 1)
-                    #expect(one.errors.contains("no disk of this machine is eligible: \(loop.path) is a loop device"))
+                    #expect(
+                        one.errors.contains(
+                            "no disk of this machine is eligible: \(loop.path) is a loop device"))
                     #expect(one.errors.contains("disks="))
                 }
             }

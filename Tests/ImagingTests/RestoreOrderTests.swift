@@ -28,7 +28,8 @@ private final class RecordingSink: ContentSink {
     private let state: Mutex<State>
 
     init(size: Int, failingWrite: Int? = nil, rot: Int? = nil) {
-        state = Mutex(State(content: [UInt8](repeating: 0, count: size), failingWrite: failingWrite, rot: rot))
+        state = Mutex(
+            State(content: [UInt8](repeating: 0, count: size), failingWrite: failingWrite, rot: rot))
     }
 
     var events: [Event] { state.withLock { $0.events } }
@@ -39,7 +40,9 @@ private final class RecordingSink: ContentSink {
     func write(_ bytes: UnsafeRawBufferPointer, disk: Int, offset: UInt64) throws {
         let copy = unsafe [UInt8](bytes)
         try state.withLock { state in
-            if state.failingWrite == state.events.count { throw ImagingError("the disk is broken at \(offset)") }
+            if state.failingWrite == state.events.count {
+                throw ImagingError("the disk is broken at \(offset)")
+            }
             state.events.append(.write(offset: offset, length: copy.count))
             state.content.replaceSubrange(Int(offset)..<Int(offset) + copy.count, with: copy)
         }
@@ -59,7 +62,9 @@ private final class RecordingSink: ContentSink {
 
     func name(ofDisk disk: Int) -> String { "memory" }
 
-    func finish(tables: [TableContent]) throws { state.withLock { $0.events.append(.finish(tables: tables.count)) } }
+    func finish(tables: [TableContent]) throws {
+        state.withLock { $0.events.append(.finish(tables: tables.count)) }
+    }
 
     func abandon() { state.withLock { $0.events.append(.abandon) } }
 }
@@ -112,9 +117,13 @@ struct RestoreOrderTests {
         }
         let table = layout.tableNumber(disk: 0)
         frames.append(
-            (table, encoder.frame(
-                kind: .table, number: table, disk: 0, extents: [Extent(offset: 0, length: 512)], roles: [.mbr],
-                content: Array(content[0..<512]))))
+            (
+                table,
+                encoder.frame(
+                    kind: .table, number: table, disk: 0, extents: [Extent(offset: 0, length: 512)],
+                    roles: [.mbr],
+                    content: Array(content[0..<512]))
+            ))
         self.frames = frames
     }
 
@@ -126,7 +135,8 @@ struct RestoreOrderTests {
 
     private func pipeline(_ source: MemorySource, _ sink: RecordingSink) -> RestorePipeline {
         RestorePipeline(
-            layout: layout, wanted: ChunkSet(frames.map(\.number)), source: source, sink: sink, progress: Progress())
+            layout: layout, wanted: ChunkSet(frames.map(\.number)), source: source, sink: sink,
+            progress: Progress())
     }
 
     @Test func tablesComeLast() throws {
@@ -149,7 +159,8 @@ struct RestoreOrderTests {
         #expect(sink.events.suffix(2) == [.flush, .finish(tables: 1)])
     }
 
-    @Test(arguments: [512, 5 << 16, (1 << 20) - 1]) func verificationSeesAByteThatChanged(_ place: Int) throws {
+    @Test(arguments: [512, 5 << 16, (1 << 20) - 1]) func verificationSeesAByteThatChanged(_ place: Int) throws
+    {
         let source = MemorySource(frames, throwsWhenRejected: true)
         let sink = RecordingSink(size: RestoreOrderTests.size, rot: place)
         let error = try #require(throws: ImagingError.self) { try pipeline(source, sink).run(verify: true) }
@@ -188,7 +199,8 @@ struct RestoreOrderTests {
     }
 
     @Test func prepareWaitsForTheFirstProvenChunk() throws {
-        let source = MemorySource(frames.dropLast(2).map(damaged) + frames.suffix(2), throwsWhenRejected: false)
+        let source = MemorySource(
+            frames.dropLast(2).map(damaged) + frames.suffix(2), throwsWhenRejected: false)
         let sink = RecordingSink(size: RestoreOrderTests.size)
         let error = try #require(throws: ImagingError.self) { try pipeline(source, sink).run() }
         #expect(error.description == "15 of 17 chunks did not arrive")

@@ -58,10 +58,14 @@ private func withMachine(_ body: (Machine) throws -> Void) throws {
 }
 
 /// An image's manifest with such disks: bus, rotational, size and smallest target in MiB.
-private func manifest(_ disks: (bus: String, rotational: Bool, size: UInt64, smallest: UInt64)...) throws -> Manifest {
-    let layout = try ChunkLayout(chunkSize: ChunkLayout.defaultChunkSize, diskSizes: disks.map { $0.size * MiB })
+private func manifest(_ disks: (bus: String, rotational: Bool, size: UInt64, smallest: UInt64)...) throws
+    -> Manifest
+{
+    let layout = try ChunkLayout(
+        chunkSize: ChunkLayout.defaultChunkSize, diskSizes: disks.map { $0.size * MiB })
     return Manifest(
-        imageID: GUID(random: Random.bytes(16)), created: "2026-11-21T10:00:00Z", creator: "test", firmware: "bios",
+        imageID: GUID(random: Random.bytes(16)), created: "2026-11-21T10:00:00Z", creator: "test",
+        firmware: "bios",
         layout: layout, chunkCount: 0, usedBytes: 0,
         disks: disks.map { disk in
             Manifest.DiskEntry(
@@ -78,7 +82,8 @@ private func plan(_ manifest: Manifest, _ machine: Machine) throws -> [String] {
     }
 }
 
-private func refusal(_ manifest: Manifest, _ machine: Machine, named names: [String]? = nil) throws -> String {
+private func refusal(_ manifest: Manifest, _ machine: Machine, named names: [String]? = nil) throws -> String
+{
     let disks = try machine.disks
     let named = names.map { names in names.compactMap { name in disks.first { $0.name == name } } }
     let error = try #require(throws: ImagingError.self) {
@@ -134,9 +139,12 @@ struct RestorePlanTests {
             try machine.add("sdb", .ata, 100)
             #expect(try plan(manifest(("ata", false, 250, 240)), machine) == ["0>sda: sameKind"])
             let said = try refusal(manifest(("ata", false, 90, 80)), machine)
-            #expect(said.hasPrefix("it is not certain which disk of this machine gets which disk of the image"))
+            #expect(
+                said.hasPrefix("it is not certain which disk of this machine gets which disk of the image"))
             // Two of the image for the only one that is large enough.
-            #expect(try refusal(manifest(("ata", false, 250, 240), ("ata", false, 250, 240)), machine).contains("not certain"))
+            #expect(
+                try refusal(manifest(("ata", false, 250, 240), ("ata", false, 250, 240)), machine).contains(
+                    "not certain"))
         }
     }
 
@@ -150,8 +158,15 @@ struct RestorePlanTests {
             #expect(lines.first?.hasSuffix("nothing was touched") == true)
             #expect(lines.contains("  disk 1: captured, 262 MB, ata, solid-state, needs 252 MB"))
             #expect(lines.contains("  disk 2: captured, 105 MB, ata, rotating, needs 94.4 MB"))
-            #expect(lines.contains { $0.hasPrefix("  \(machine.root)/dev/sda: ") && $0.hasSuffix("315 MB, ata, solid-state: eligible") })
-            #expect(lines.contains { $0.hasPrefix("  \(machine.root)/dev/sdc: ") && $0.hasSuffix("usb, solid-state: is on USB") })
+            #expect(
+                lines.contains {
+                    $0.hasPrefix("  \(machine.root)/dev/sda: ")
+                        && $0.hasSuffix("315 MB, ata, solid-state: eligible")
+                })
+            #expect(
+                lines.contains {
+                    $0.hasPrefix("  \(machine.root)/dev/sdc: ") && $0.hasSuffix("usb, solid-state: is on USB")
+                })
             #expect(lines.last == "say which: disks=\(machine.root)/dev/sda,\(machine.root)/dev/sdb")
         }
     }
@@ -178,10 +193,14 @@ struct RestorePlanTests {
             let one = try manifest(("ata", false, 250, 100))
             #expect(try refusal(one, machine, named: ["sda"]).hasSuffix("dev/sda is read-only"))
             #expect(try refusal(one, machine, named: ["sdc"]).contains("dev/sdc is too small"))
-            #expect(try refusal(one, machine, named: ["sdb", "sdc"]).contains("the image has 1 disk, disks= names 2"))
+            #expect(
+                try refusal(one, machine, named: ["sdb", "sdc"]).contains(
+                    "the image has 1 disk, disks= names 2"))
             #expect(try refusal(one, machine, named: []).contains("disks= names 0"))
             let two = try manifest(("ata", false, 250, 100), ("ata", false, 250, 100))
-            #expect(try refusal(two, machine, named: ["sdb", "sdb"]).contains("is named for two disks of the image"))
+            #expect(
+                try refusal(two, machine, named: ["sdb", "sdb"]).contains(
+                    "is named for two disks of the image"))
             // A disk on USB is taken when it is named.
             let disks = try machine.disks
             let plan = try RestorePlan(manifest: one, disks: disks, named: disks.filter { $0.name == "sdb" })

@@ -21,7 +21,8 @@ private func expectRefused(
     #expect(outcome.status == 1, "\(outcome)", sourceLocation: location)
     #expect(outcome.errors.hasPrefix("img: "), sourceLocation: location)
     for sentence in sentences {
-        #expect(outcome.errors.contains(sentence), "'\(sentence)': \(outcome.errors)", sourceLocation: location)
+        #expect(
+            outcome.errors.contains(sentence), "'\(sentence)': \(outcome.errors)", sourceLocation: location)
     }
     #expect(try sha256(target) == before, "the target was touched", sourceLocation: location)
 }
@@ -36,7 +37,8 @@ extension OnRealDisks {
                 #expect(try disk.read(8, at: 64 * MiB - 512) == Array("EFI PART".utf8))
                 #expect(try disk.read(8, at: 24 * MiB - 512) != Array("EFI PART".utf8))
                 // The backup alone is enough.
-                try run("dd", "if=/dev/zero", "of=\(target.path)", "bs=512", "seek=1", "count=1", "status=none")
+                try run(
+                    "dd", "if=/dev/zero", "of=\(target.path)", "bs=512", "seek=1", "count=1", "status=none")
                 #expect(try run("sgdisk", "-p", target.path).contains("second"))
             }
         }
@@ -51,7 +53,9 @@ extension OnRealDisks {
             try withLoopDevice(smallest) { target in
                 try imgSucceeds("restorel", image, "disks=\(target.path)", "verify")
                 try expectPlainCopy(of: source, on: target.path)
-                #expect(try Descriptor(opening: target.path, .readOnly).read(8, at: smallest - 512) == Array("EFI PART".utf8))
+                #expect(
+                    try Descriptor(opening: target.path, .readOnly).read(8, at: smallest - 512)
+                        == Array("EFI PART".utf8))
             }
             try withLoopDevice(smallest - 512) { target in
                 try expectRefused(
@@ -148,7 +152,9 @@ extension OnRealDisks {
                 try run("dd", "if=/dev/zero", "of=\(target.path)", "bs=1M", "count=32", "status=none")
                 try run(
                     "sfdisk", "--quiet", "--no-reread", "--no-tell-kernel", target.path,
-                    input: "label: dos\nstart=2048, size=8192, type=83\nstart=16384, size=16384, type=5\nstart=18432, size=4096, type=83")
+                    input:
+                        "label: dos\nstart=2048, size=8192, type=83\nstart=16384, size=16384, type=5\nstart=18432, size=4096, type=83"
+                )
                 try run(["dd", "if=/dev/urandom", "of=\(target.path)", "seek=16384"] + zap)
                 try imgSucceeds("restorel", image, "disks=\(target.path)")
                 try expectPlainCopy(of: source, on: target.path)
@@ -168,9 +174,14 @@ extension OnRealDisks {
                     #expect(plan.contains("named by disks="))
                     #expect(try sha256(target.path) == before)
                     try imgFails("restorel", image, "disks=\(image)", saying: "\(image) holds \(image)")
-                    try imgFails("restorel", "\(image).none", "disks=\(second)", saying: "\(image).none", "No such file")
-                    try imgFails("restorel", second, "disks=\(target.path)", saying: "\(second) is not a usable image")
-                    try imgFails("restorel", image, "disks=\(target.path)", "x1", status: 2, saying: "does not take 'x1'")
+                    try imgFails(
+                        "restorel", "\(image).none", "disks=\(second)", saying: "\(image).none",
+                        "No such file")
+                    try imgFails(
+                        "restorel", second, "disks=\(target.path)", saying: "\(second) is not a usable image")
+                    try imgFails(
+                        "restorel", image, "disks=\(target.path)", "x1", status: 2,
+                        saying: "does not take 'x1'")
                     #expect(try sha256(target.path) == before)
                 }
             }
@@ -189,7 +200,8 @@ extension OnRealDisks {
                             let link = "\(directory)/link"
                             try run("ln", "-s", a.path, link)
                             try expectRefused(
-                                a.path, [image, "disks=\(a.path),\(link)"], ["is named for two disks of the image"])
+                                a.path, [image, "disks=\(a.path),\(link)"],
+                                ["is named for two disks of the image"])
                             try expectRefused(
                                 a.path, [image, "disks=\(a.path)"], ["the image has 2 disks, disks= names 1"])
                             let words = "disks=\(a.path),\(b.path)"
@@ -198,7 +210,8 @@ extension OnRealDisks {
                             #expect(plan.contains("disk 2 of the image (29.4 MB, gpt) goes to \(b.path)"))
                             try imgSucceeds("restorel", image, words)
                             try expectPlainCopy(of: first, on: a.path)
-                            #expect(try sha256(b.path, 8 * MiB..<10 * MiB) == sha256(second, 8 * MiB..<10 * MiB))
+                            #expect(
+                                try sha256(b.path, 8 * MiB..<10 * MiB) == sha256(second, 8 * MiB..<10 * MiB))
                             #expect(try sha256(b.path, MiB..<7 * MiB) != sha256(second, MiB..<7 * MiB))
                             #expect(try run("sgdisk", "-v", b.path).contains("No problems found"))
                         }

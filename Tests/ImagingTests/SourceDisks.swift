@@ -60,7 +60,8 @@ func withPlainDisk<R>(
 ) throws -> R {
     try withSparseFile(size) { file in
         try run(
-            "sgdisk", "-n1:2048:+6M", "-c1:first", "-n2:16384:+2M", "-c2:second", "-t2:8300", "-A2:set:2", file)
+            "sgdisk", "-n1:2048:+6M", "-c1:first", "-n2:16384:+2M", "-c2:second", "-t2:8300", "-A2:set:2",
+            file)
         let random = noise(1 << 16)
         let disk = try Descriptor(opening: file, .readWrite)
         try disk.write(Array(random[0..<440]), at: 0)
@@ -89,7 +90,8 @@ func withPlainImage<R>(
 let plainRanges: [Range<UInt64>] = [17_408..<MiB, MiB..<7 * MiB, 8 * MiB..<10 * MiB]
 
 /// Whether `target` holds what the plain disk `source` does.
-func expectPlainCopy(of source: String, on target: String, location: SourceLocation = #_sourceLocation) throws {
+func expectPlainCopy(of source: String, on target: String, location: SourceLocation = #_sourceLocation) throws
+{
     for range in plainRanges {
         #expect(try sha256(target, range) == sha256(source, range), "\(range)", sourceLocation: location)
     }

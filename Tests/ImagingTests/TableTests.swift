@@ -23,7 +23,8 @@ extension OnRealDisks {
         try withTemporaryDirectory { directory in
             let image = "\(directory)/a.img"
             try withLoopDevice(64 * MiB) { source in
-                try run("sfdisk", "--quiet", "--no-reread", "--no-tell-kernel", source.path, input: chainScript)
+                try run(
+                    "sfdisk", "--quiet", "--no-reread", "--no-tell-kernel", source.path, input: chainScript)
                 try source.addPartitions()
                 // Boot code, the boot loader's gap, and what lies behind each extended boot record.
                 let device = try Descriptor(opening: source.path, .readWrite)
@@ -61,7 +62,9 @@ extension OnRealDisks {
                             #expect(try sha256(target.partition(number)) == sha256(source.partition(number)))
                         }
                         try check(target.partition(5), "ext4")
-                        #expect(try run("blkid", "-p", "-s", "LABEL", "-o", "value", target.partition(5)) == "logical\n")
+                        #expect(
+                            try run("blkid", "-p", "-s", "LABEL", "-o", "value", target.partition(5))
+                                == "logical\n")
                     }
                 }
             }
@@ -125,7 +128,8 @@ extension OnRealDisks {
                     try populate(root, seed: 9)
                     return try fileHashes(root)
                 }
-                try run("dd", "if=/dev/urandom", "of=\(source.partition(2))", "bs=1M", "count=8", "status=none")
+                try run(
+                    "dd", "if=/dev/urandom", "of=\(source.partition(2))", "bs=1M", "count=8", "status=none")
                 let before = try sha256(source.path)
                 try imgSucceeds("makel", image, "disks=\(source.path)")
                 #expect(try sha256(source.path) == before)
@@ -142,7 +146,8 @@ extension OnRealDisks {
                 }
                 try withLoopDevice(200 * MiB) { target in
                     try imgFails(
-                        "restorel", image, "disks=\(target.path)", saying: "has sectors of 512 bytes", "of 4096")
+                        "restorel", image, "disks=\(target.path)", saying: "has sectors of 512 bytes",
+                        "of 4096")
                 }
             }
         }
