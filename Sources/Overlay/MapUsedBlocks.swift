@@ -23,10 +23,12 @@ package struct SourceInUse: Error, CustomStringConvertible {
 /// `fileSystem` is libblkid's TYPE, nil where it knows none. The partition is served to the kernel through an overlay
 /// in child processes started from `servicePath` (`img` itself), which are gone when this returns. The source is
 /// opened read-only and, where it is a block device, set read-only for the time of the call. The calling thread must
-/// live as long as the call: the service dies with it.
+/// live as long as the call: the service dies with it. Another thread may end the call by `interruption`; it then
+/// throws `MapInterrupted`, the device as it was.
 package func mapUsedBlocks(
     of source: PartitionSource, fileSystem: String?, pool: OverlayPool,
-    servicePath: String = ThisProcess.executable, faults: OverlayFaults = OverlayFaults()
+    servicePath: String = ThisProcess.executable, faults: OverlayFaults = OverlayFaults(),
+    interruption: MapInterruption = MapInterruption()
 ) throws -> MapOutcome {
     guard let fileSystem else { return .whole(reason: "it holds no file system known here") }
     if let reason = reasonNotToAsk(fileSystem) { return .whole(reason: reason) }
@@ -34,8 +36,10 @@ package func mapUsedBlocks(
     let outcome: MapOutcome
     do {
         outcome = try guarded.withDescriptor { disk in
-            try map(source, disk, fileSystem, pool, servicePath, faults)
+            try interruption.check()
+            return try map(source, disk, fileSystem, pool, servicePath, faults, interruption)
         }
+        try interruption.check()
     } catch {
         try? guarded.release()
         throw error
@@ -59,7 +63,7 @@ private func reasonNotToAsk(_ fileSystem: String) -> String? {
 
 private func map(
     _ source: PartitionSource, _ disk: borrowing Descriptor, _ fileSystem: String, _ pool: OverlayPool,
-    _ servicePath: String, _ faults: OverlayFaults
+    _ servicePath: String, _ faults: OverlayFaults, _ interruption: MapInterruption
 ) throws -> MapOutcome {
     let size = try disk.size()
     guard source.extent.end <= size else { return .whole(reason: "it ends beyond its disk") }
@@ -90,7 +94,7 @@ private func map(
     let request = ServiceRequest(
         fileSystem: fileSystem, extent: source.extent, sectorSize: source.sectorSize,
         firstSlot: UInt32(clamping: pool.usedSlots), faults: faults)
-    switch try askService(request, disk, pool, servicePath) {
+    switch try askService(request, disk, pool, servicePath, interruption) {
     case .failed(let failure) where failure.kind == .hibernated:
         return .hibernated(what: failure.reason, remedy: "shut Windows down with: shutdown /s /t 0")
     case .failed(let failure): return .whole(reason: failure.reason)
@@ -124,16 +128,20 @@ package func usedExtents(of length: UInt64, free: ExtentSet) -> ExtentSet {
 }
 
 private func askService(
-    _ request: ServiceRequest, _ disk: borrowing Descriptor, _ pool: OverlayPool, _ servicePath: String
+    _ request: ServiceRequest, _ disk: borrowing Descriptor, _ pool: OverlayPool, _ servicePath: String,
+    _ interruption: MapInterruption
 ) throws -> ServiceReport {
     let ends = try MessageSocket.pair("the overlay service")
     let service = try ChildProcess(
         servicePath, [HiddenService.service.rawValue, String(ThisProcess.pid)],
         descriptors: [-1, -1, -1, ends.theirs.number, disk.number, pool.memory.number])
     let socket = ends.keepOurs()
+    interruption.began(service)
+    defer { interruption.ended() }
     do {
         try socket.send(request.encoded)
         let report = try socket.receive(limit: ServiceReport.limit)
+        interruption.ended()
         let status = try service.wait()
         guard let report else { return .failed(MountFailure("the overlay service ended with \(status)")) }
         return try checked(ServiceReport(decoding: report), request, pool)

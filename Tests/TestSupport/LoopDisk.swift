@@ -74,6 +74,8 @@ package struct LoopDisk: Sendable {
             guard fields.count > 1, fields[0] == path || fields[0].hasPrefix(path + "p") else { continue }
             _ = try? run("umount", "-l", fields[1])
         }
+        // The flag outlives the attachment: a killed capture leaves the next user of the device a read-only one.
+        _ = try? run("blockdev", "--setrw", path)
         _ = try? run("losetup", "--detach", path)
     }
 }

@@ -36,6 +36,8 @@ package struct CapturePlan: Sendable {
         package var chunkSize = ChunkLayout.defaultChunkSize
         /// Memory for what mounting changes, in bytes.
         package var overlayMemory = OverlayPool.defaultByteCount
+        /// Ends the plan from another thread.
+        package var interruption = MapInterruption()
 
         package init() {}
     }
@@ -48,7 +50,10 @@ package struct CapturePlan: Sendable {
     /// - Throws: `ImagingError` for a disk in use, a damaged table, a hibernated system, an unknown slot.
     package init(_ disks: [LocalDisk], named: Bool, request: Request) throws {
         guard !disks.isEmpty else { throw ImagingError("there is no disk to capture") }
-        for disk in disks {
+        for (index, disk) in disks.enumerated() {
+            guard !disks[..<index].contains(where: { $0.isSameDisk(as: disk) }) else {
+                throw ImagingError("\(disk.path) is named twice")
+            }
             if let refusal = disk.refusals(for: .capture, named: named).first {
                 throw ImagingError("\(disk.path) \(refusal)")
             }

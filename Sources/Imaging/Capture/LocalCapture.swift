@@ -3,6 +3,7 @@ internal import Blocks
 internal import Disk
 internal import ImageFormat
 internal import Linux
+internal import Overlay
 internal import Synchronization
 
 /// A capture of this machine's disks into a file.
@@ -41,7 +42,27 @@ package final class LocalCapture: Sendable {
     private let options: Options
     private let compression: Compression
     private let plan: CapturePlan
-    private let pipeline = Mutex<CapturePipeline?>(nil)
+    private let cancellation: Cancellation
+
+    /// Ends a capture from another thread, while it is planned as well as while it runs.
+    package final class Cancellation: Sendable {
+        let mapping = MapInterruption()
+        private let pipeline = Mutex<CapturePipeline?>(nil)
+
+        package init() {}
+
+        /// Ends the capture; it throws `reason`, no file is left, and the disks are as they were.
+        package func cancel(_ reason: String) {
+            mapping.interrupt(reason)
+            pipeline.withLock { $0 }?.cancel(reason)
+        }
+
+        /// From now on `pipeline` is what there is to end; throws where that was asked for before.
+        fileprivate func begin(_ pipeline: CapturePipeline) throws {
+            self.pipeline.withLock { $0 = pipeline }
+            try mapping.check()
+        }
+    }
 
     /// Whether `word` is one that comp= takes.
     package static func isCompression(_ word: String) -> Bool { Compression(word: word) != nil }
@@ -49,7 +70,8 @@ package final class LocalCapture: Sendable {
     /// Makes the plan; `report` gets a line while that takes a moment.
     ///
     /// - Throws: Where the file exists, a disk is in use, a system is hibernated, or no disk is eligible.
-    package init(_ options: Options, report: (String) -> Void) throws {
+    package init(_ options: Options, cancellation: Cancellation, report: (String) -> Void) throws {
+        self.cancellation = cancellation
         guard let compression = Compression(word: options.compression) else {
             throw ImagingError(
                 "comp= takes 0 to 9, none, speed, balanced or size, not '\(options.compression)'")
@@ -62,6 +84,7 @@ package final class LocalCapture: Sendable {
         request.excludedSlots = options.excludedSlots
         request.captureHibernated = options.captureHibernated
         request.creator = options.creator
+        request.interruption = cancellation.mapping
         report("asking the file systems which blocks are used")
         let eligible = disks.all.filter { $0.refusals(for: .capture, named: false).isEmpty }
         let taken = options.disks == nil ? eligible : disks.named
@@ -74,9 +97,6 @@ package final class LocalCapture: Sendable {
     /// The plan in lines.
     package var description: [String] { plan.description }
 
-    /// Ends the capture; `run` throws `reason`, and no file is left.
-    package func cancel(_ reason: String) { pipeline.withLock { $0?.cancel(reason) } }
-
     /// Captures; the file has its name only when this returns.
     package func run(_ progress: Progress) throws -> Result {
         let began = MonotonicClock.now()
@@ -86,8 +106,8 @@ package final class LocalCapture: Sendable {
             path: options.path, manifest: plan.manifest, existing: plan.existing)
         let pipeline = CapturePipeline(
             layout: plan.layout, compression: compression, source: content, progress: progress)
-        self.pipeline.withLock { $0 = pipeline }
         let outcome = Swift.Result {
+            try cancellation.begin(pipeline)
             try unsafe pipeline.run(plan.items) { header, prefixAndHeader, payload in
                 try unsafe writer.write(header, prefixAndHeader: prefixAndHeader, payload: payload)
             }

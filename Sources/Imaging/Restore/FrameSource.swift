@@ -13,6 +13,16 @@ package struct SourceFrame: Sendable {
     let number: UInt32
     let storage: Storage
 
+    /// A frame that a source has read or made: the bytes of prefix, header and payload.
+    package init(number: UInt32, bytes: [UInt8]) {
+        self.init(number: number, storage: .bytes(bytes))
+    }
+
+    init(number: UInt32, storage: Storage) {
+        self.number = number
+        self.storage = storage
+    }
+
     /// Length of the frame in bytes.
     var byteCount: Int {
         switch storage {

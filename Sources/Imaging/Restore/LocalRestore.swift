@@ -11,7 +11,12 @@ package final class LocalRestore: Sendable {
     private let image: ImageFileReader
     private let plan: RestorePlan
     private let verify: Bool
-    private let pipeline = Mutex<RestorePipeline?>(nil)
+    private let state = Mutex(State())
+
+    private struct State: Sendable {
+        var pipeline: RestorePipeline?
+        var cancelled: String?
+    }
 
     /// Opens the image and makes the plan; touches nothing.
     ///
@@ -75,7 +80,13 @@ package final class LocalRestore: Sendable {
     }
 
     /// Ends the restore; `run` throws `reason`, and the disks are left without tables.
-    package func cancel(_ reason: String) { pipeline.withLock { $0?.cancel(reason) } }
+    package func cancel(_ reason: String) {
+        let pipeline = state.withLock { state in
+            state.cancelled = reason
+            return state.pipeline
+        }
+        pipeline?.cancel(reason)
+    }
 
     /// Bytes of content in the image.
     package var contentBytes: UInt64 { image.closing.contentBytes }
@@ -87,7 +98,11 @@ package final class LocalRestore: Sendable {
         let sink = DiskSink(plan, layout: image.layout, report: report)
         let pipeline = RestorePipeline(
             layout: image.layout, wanted: image.existing, source: source, sink: sink, progress: progress)
-        self.pipeline.withLock { $0 = pipeline }
+        let cancelled = state.withLock { state in
+            state.pipeline = pipeline
+            return state.cancelled
+        }
+        if let cancelled { pipeline.cancel(cancelled) }
         try pipeline.run(verify: verify)
     }
 }

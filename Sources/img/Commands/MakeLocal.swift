@@ -37,14 +37,16 @@ struct MakeLocal: ParsableCommand {
     func run() throws {
         let progress = Progress()
         let display = ConsoleProgress(progress)
+        // From the first question to a file system on, a signal must find somebody who puts everything back.
+        let cancellation = LocalCapture.Cancellation()
+        try Interruption.cancelling { cancellation.cancel($0) }
         let capture = try LocalCapture(
             LocalCapture.Options(
                 path: file, compression: compression ?? "balanced", excludedSlots: Set(excluded),
                 disks: disks?.asDiskList, captureHibernated: whole, creator: "img \(programVersion)"),
-            report: { Console.print($0) })
+            cancellation: cancellation, report: { Console.print($0) })
         for line in capture.description { Console.print(line) }
         if planOnly { return }
-        try Interruption.cancelling { capture.cancel($0) }
         let result = try display.during { try capture.run(progress) }
         Console.print(
             "\(file): \(result.contentBytes.asBytes) of content in \(result.fileBytes.asBytes), "

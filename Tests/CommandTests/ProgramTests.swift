@@ -1,0 +1,222 @@
+// img as a program: help, exit statuses, and what dump and info print about disks.
+import Linux
+import SystemPackage
+import Testing
+import TestSupport
+
+/// Runs the `img` that was built with these tests.
+private func img(_ words: String...) throws -> ExternalCommand.Outcome {
+    let own = try FileTree.realPath("/proc/self/exe")
+    let path = own.split(separator: "/").dropLast().reduce("") { $0 + "/" + $1 } + "/img"
+    return try runAnyway([path] + words)
+}
+
+struct ProgramTests {
+    @Test(arguments: [["help"], ["--help"], ["-h"], ["HELP"]]) func helpListsEveryCommand(_ words: [String])
+        throws
+    {
+        let said = try #require(try? words.count == 1 ? img(words[0]) : nil)
+        #expect(said.status == 0)
+        #expect(said.errors == "")
+        for line in [
+            "img session NAME [client]",
+            "img makel FILE [comp=0-9|none|speed|balanced|size] [xN]... [disks=A,B]",
+            "img restorel FILE [disks=A,B] [verify] [plan]", "img dump [geometry]", "img info [FILE]",
+            "Exit status: 0 done, 1 failed, 2 wrong usage.",
+        ] {
+            #expect(said.output.contains(line), "\(line)")
+        }
+        #expect(!said.output.contains("overlay-"), "hidden services are shown")
+    }
+
+    @Test(arguments: [
+        ("makel", "img makel FILE [comp=0-9|none|speed|balanced|size] [xN]... [disks=A,B] [whole] [plan]"),
+        ("restorel", "img restorel FILE [disks=A,B] [verify] [plan]"),
+        ("dump", "img dump [geometry] [--json]"),
+        ("info", "img info [FILE] [--json]"),
+        ("session", "img session NAME [client] [if=INTERFACE]"),
+    ]) func helpOfACommand(_ command: String, _ usage: String) throws {
+        let first = try img("help", command)
+        #expect(first.status == 0)
+        #expect(first.errors == "")
+        #expect(first.output.contains(usage), "\(first.output)")
+        let short = [
+            "makel": "makel", "restorel": "restorel", "dump": "du", "info": "inf", "session": "ses",
+        ][command]
+        // Both ways of asking, and an abbreviation, give the same text.
+        #expect(try img(command, "--help").output == first.output)
+        #expect(try img(command, "-h").output == first.output)
+        #expect(try img("help", #require(short)).output == first.output)
+        #expect(try img("-\(command)", "--help").output == first.output)
+        for line in first.output.split(separator: "\n") { #expect(line.utf8.count <= 120, "\(line)") }
+    }
+
+    @Test func theVersionIsANumber() throws {
+        let said = try img("--version")
+        #expect(said.status == 0)
+        #expect(said.output.split(separator: ".").count == 3)
+    }
+
+    @Test(
+        arguments: [
+            ([], "the menu does not exist yet"),
+            (["makel"], "'<file>'"), (["makel", "a", "b"], "'makel' does not take 'b'"),
+            (["restorel"], "'<file>'"),
+            (["session"], "'<name>'"), (["frobnicate"], "img has no mode 'frobnicate'"),
+            (["makel", "a", "comp=11"], "comp= takes 0 to 9"),
+            (["makel", "a", "xx"], "'makel' does not take 'xx'"),
+            (["makel", "a", "--frobnicate"], "--frobnicate"), (["makel", "a", "--exclude", "two"], "two"),
+            (["makel", "a", "x99999999999999999999"], "99999999999999999999"),
+            (["dump", "disks=a"], "'dump' does not take 'disks=a'"),
+            (["restorel", "a", "disks="], "lacks a value"),
+            (["restorel", "a", "s2"], "does not exist yet"), (["auto"], "does not exist yet"),
+            (["help", "frobnicate"], "img has no mode 'frobnicate'"),
+            (["info", "a", "b"], "does not take 'b'"),
+            (["overlay", "x"], "img has no mode 'overlay'"),
+        ] as [([String], String)]) func wrongUsageIsTwo(_ words: [String], _ sentence: String) throws
+    {
+        let own = try FileTree.realPath("/proc/self/exe")
+        let path = own.split(separator: "/").dropLast().reduce("") { $0 + "/" + $1 } + "/img"
+        let said = try runAnyway([path] + words)
+        #expect(said.status == 2, "\(said)")
+        #expect(said.output == "")
+        #expect(said.errors.hasPrefix("img: "), "\(said.errors)")
+        #expect(said.errors.contains(sentence), "\(said.errors)")
+        #expect(!said.errors.contains("Error: "), "\(said.errors)")
+    }
+
+    @Test func failuresAreOne() throws {
+        for words in [["info", "/none/at/all"], ["restorel", "/none/at/all", "plan"]] {
+            let said = try img(words[0], words[1])
+            #expect(said.status == 1)
+            #expect(said.output == "")
+            #expect(said.errors.hasPrefix("img: ") && said.errors.contains("/none/at/all"))
+            #expect(said.errors.split(separator: "\n").count == 1)
+        }
+        let directory = try img("info", "/tmp")
+        #expect(directory.status == 1)
+        #expect(
+            directory.errors.hasPrefix("img: ") && directory.errors.contains("/tmp"), "\(directory.errors)")
+    }
+
+    /// A reader that has gone away, as in `img dump | head -1`, is no reason to die by a signal.
+    @Test func aClosedPipeIsNoCrash() throws {
+        let own = try FileTree.realPath("/proc/self/exe")
+        let path = own.split(separator: "/").dropLast().reduce("") { $0 + "/" + $1 } + "/img"
+        let said = try runAnyway(["bash", "-c", "'\(path)' help | true; exit ${PIPESTATUS[0]}"])
+        #expect(said.status == 0 || said.status == 141, "\(said)")
+    }
+}
+
+@Suite(.serialized) struct ListingTests {
+    private func withLabelledDisk(_ body: (LoopDisk) throws -> Void) throws {
+        try withLoopDevice(64 << 20) { loop in
+            try run(
+                "sfdisk", "--quiet", "--no-reread", "--no-tell-kernel", loop.path,
+                input: """
+                    label: dos
+                    start=2048, size=32768, type=83, bootable
+                    start=34816, size=65536, type=5
+                    start=36864, size=32768, type=82
+                    """)
+            try loop.addPartitions()
+            try run("mkfs.ext4", "-q", "-F", "-L", "root disk", loop.partition(1))
+            try run("mkswap", "-L", "sleepy", loop.partition(5))
+            try body(loop)
+        }
+    }
+
+    @Test func dumpShowsWhatARestoreSees() throws {
+        try withLabelledDisk { loop in
+            let said = try img("dump")
+            #expect(said.status == 0)
+            let lines = said.output.split(separator: "\n").map(String.init)
+            let first = try #require(lines.firstIndex { $0.hasPrefix("\(loop.path): ") })
+            #expect(lines[first].contains("loop"))
+            #expect(lines[first].contains("67.1 MB, sectors 512/"))
+            #expect(lines[first].hasSuffix("table dos"))
+            #expect(lines[first + 1] == "  not taken by itself: is a loop device")
+            #expect(lines[first + 2].split(separator: " ").prefix(4) == ["slot", "type", "size", "active"])
+            func words(_ line: Int) -> [Substring] { lines[first + line].split(separator: " ") }
+            #expect(words(3).contains("yes") && words(3).suffix(3) == ["ext4", "root", "disk"])
+            #expect(words(4).first == "-", "an extended container has no slot")
+            #expect(words(5).suffix(2) == ["swap", "sleepy"] && !words(5).contains("yes"))
+            // Slots count on: the logical partition follows the primary one.
+            #expect(try #require(Int(words(5)[0])) == #require(Int(words(3)[0])) + 1)
+
+            let geometry = try img("dump", "geometry").output.split(separator: "\n").map(String.init)
+            let own = try #require(geometry.firstIndex { $0.hasPrefix("\(loop.path): ") })
+            #expect(geometry[own].hasSuffix("131072 sectors"))
+            #expect(geometry[own + 3].split(separator: " ").suffix(2) == ["2048", "32768"])
+            #expect(geometry[own + 5].split(separator: " ").suffix(2) == ["36864", "32768"])
+            // Without a file, info is the same list.
+            #expect(try img("info").output.contains(lines[first]))
+        }
+    }
+
+    @Test func dumpAsJSONIsReadByOthers() throws {
+        try withLabelledDisk { loop in
+            let script = """
+                import json, sys
+                disk = [d for d in json.load(sys.stdin)["disks"] if d["path"] == "\(loop.path)"][0]
+                print(disk["size"], disk["table"], disk["bus"], disk["notEligible"], disk["logicalSectorSize"])
+                slots = [p["slot"] for p in disk["partitions"]]
+                for p in disk["partitions"]:
+                    print(p["number"], p["active"], p["fileSystem"], p["label"], p["offset"], p["size"], p["slot"] > 0)
+                print(slots[2] - slots[0])
+                """
+            for words in [["dump"], ["info"], ["dump", "geometry"]] {
+                let said =
+                    words.count == 1 ? try img(words[0], "--json") : try img(words[0], words[1], "--json")
+                #expect(said.status == 0)
+                #expect(
+                    try run("python3", "-c", script, input: said.output) == """
+                        67108864 dos loop ['is a loop device'] 512
+                        1 True ext4 root disk 1048576 16777216 True
+                        2 False   17825792 33554432 False
+                        5 False swap sleepy 18874368 16777216 True
+                        1
+
+                        """)
+            }
+        }
+    }
+
+    @Test func infoShowsAnImagesTotals() throws {
+        try withLabelledDisk { loop in
+            try withTemporaryDirectory { directory in
+                let image = "\(directory)/a.img"
+                let made = try img("makel", image, "disks=\(loop.path)", "comp=speed")
+                try #require(made.status == 0, "\(made)")
+                let said = try img("info", image)
+                #expect(said.status == 0)
+                let lines = said.output.split(separator: "\n").map(String.init)
+                #expect(lines[0].hasPrefix("\(image): image "))
+                #expect(lines.contains { $0.contains("67.1 MB, sectors 512/") && $0.contains("table dos") })
+                #expect(
+                    lines.contains { $0.contains("smallest disk that fits: 51380224 bytes (51.4 MB)") },
+                    "\(lines)")
+                let swap = try #require(lines.last)
+                #expect(swap.contains("header") && swap.hasSuffix("sleepy"))
+                let script = """
+                    import json, os, sys
+                    i = json.load(sys.stdin)
+                    m = i["manifest"]
+                    print(i["fileBytes"] == os.stat(i["path"]).st_size, i["contentBytes"] == m["usedBytes"])
+                    print(i["frames"] == m["chunkCount"], i["unreadablePlaces"], 0 < i["payloadBytes"] < i["contentBytes"])
+                    inside = sum(p["usedBytes"] for p in m["partitions"])
+                    # Besides the partitions: the first MiB, and one extended boot record with nothing else.
+                    print(m["usedBytes"] - inside, [p["content"] for p in m["partitions"]])
+                    """
+                let json = try img("info", image, "--json")
+                #expect(
+                    try run("python3", "-c", script, input: json.output) == """
+                        True True
+                        True 0 True
+                        \(1_048_576 + 512) ['used', 'header']
+
+                        """)
+            }
+        }
+    }
+}
