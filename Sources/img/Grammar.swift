@@ -61,7 +61,8 @@ package enum Grammar {
             } else {
                 let translated = try translate(word, of: mode)
                 // The last one would win silently; of two disks= that may be the wrong disk.
-                if translated.count == 2, translated[0] != "--exclude", !given.insert(translated[0]).inserted {
+                if translated.count == 2, translated[0] != "--exclude", !given.insert(translated[0]).inserted
+                {
                     throw UsageError("'\(word)' gives a second value for the same word")
                 }
                 arguments += translated
