@@ -19,18 +19,6 @@ int clinux_blkpg(int fd, int operation, int number, long long start, long long l
     return ioctl(fd, BLKPG, &argument);
 }
 
-int clinux_spawn_command(pid_t *child, char *const arguments[], int input, int output, int errors) {
-    posix_spawn_file_actions_t actions;
-    int error = posix_spawn_file_actions_init(&actions);
-    if (error != 0) return error;
-    int error_input = posix_spawn_file_actions_adddup2(&actions, input, 0);
-    int error_output = posix_spawn_file_actions_adddup2(&actions, output, 1);
-    int error_errors = posix_spawn_file_actions_adddup2(&actions, errors, 2);
-    error = error_input | error_output | error_errors;
-    if (error == 0) error = posix_spawnp(child, arguments[0], &actions, NULL, arguments, environ);
-    posix_spawn_file_actions_destroy(&actions);
-    return error;
-}
 
 // Processes, mounts and shared memory (overlay).
 #include <errno.h>

@@ -8,6 +8,3 @@ internal import Overlay
 package func runHiddenService(_ arguments: [String]) -> Int32? {
     runOverlayService(arguments)
 }
-
-/// Ends the program after what was printed has been written.
-package func exitProgram(_ status: Int32) -> Never { ThisProcess.exit(status) }

@@ -36,12 +36,6 @@ package enum Console {
     }
 }
 
-/// Ends the process at once with an exit status.
-package func exitProcess(_ status: Int32) -> Never { exit(status) }
-
-/// Sleeps for `milliseconds`; for displays, never for synchronisation.
-package func pause(milliseconds: UInt32) { usleep(milliseconds * 1000) }
-
 /// The value of an environment variable, or nil.
 package func environmentVariable(_ name: String) -> String? {
     unsafe getenv(name).map { unsafe String(cString: $0) }

@@ -1,4 +1,4 @@
-// Runs another program and waits for it: mkfs, ntfs-3g and, in tests, the tools that prove our work.
+// Runs another program to its end and captures what it writes.
 internal import CLinux
 internal import Glibc
 internal import SystemPackage
@@ -32,21 +32,16 @@ package enum ExternalCommand {
         let standardOutput = try memoryFile("output")
         let standardError = try memoryFile("errors")
         try standardInput.write(input, at: 0)
-
-        var strings = unsafe arguments.map { unsafe strdup($0) }
-        unsafe strings.append(nil)
-        defer { unsafe strings.forEach { unsafe free($0) } }
-        var child: pid_t = 0
-        let (input, output, errors) = (standardInput.number, standardOutput.number, standardError.number)
-        let error = unsafe clinux_spawn_command(&child, &strings, input, output, errors)
-        guard error == 0 else { throw SystemError("run \(program)", Errno(rawValue: error)) }
-
-        var state: Int32 = 0
-        _ = try systemCall("wait for \(program)") { unsafe waitpid(child, &state, 0) }
-        let signal = state & 0x7f
+        let child = try ChildProcess(
+            program, Array(arguments.dropFirst()),
+            descriptors: [standardInput.number, standardOutput.number, standardError.number])
+        let status: Int32
+        switch try child.wait() {
+        case .exited(let code): status = code
+        case .signalled(let signal): status = 128 + signal
+        }
         return Outcome(
-            status: signal == 0 ? (state >> 8) & 0xff : 128 + signal,
-            output: try text(of: standardOutput, limit: limit),
+            status: status, output: try text(of: standardOutput, limit: limit),
             errors: try text(of: standardError, limit: limit))
     }
 

@@ -53,7 +53,7 @@ package struct LoopDevice: ~Copyable {
             }
             if result == 0 {
                 // What an earlier user set outlives the attachment; a killed one may have left it read-only.
-                if !options.readOnly { try device.setReadOnlyDevice(false) }
+                if !options.readOnly { try device.setBlockDeviceReadOnly(false) }
                 descriptor = device
                 return
             }

@@ -142,21 +142,4 @@ extension Descriptor {
             major: UInt32(truncatingIfNeeded: (status.st_rdev >> 8) & 0xfff),
             minor: UInt32(truncatingIfNeeded: (status.st_rdev & 0xff) | ((status.st_rdev >> 12) & 0xfff00)))
     }
-
-    /// Whether the block device refuses writes (ioctl BLKROGET).
-    package func isReadOnlyDevice() throws(SystemError) -> Bool {
-        var value: Int32 = 0
-        _ = try systemCall("ask whether \(name) is read-only") {
-            unsafe clinux_ioctl(number, clinux_BLKROGET, &value)
-        }
-        return value != 0
-    }
-
-    /// Has the kernel refuse or accept writes to the block device (ioctl BLKROSET).
-    package func setReadOnlyDevice(_ readOnly: Bool) throws(SystemError) {
-        var value: Int32 = readOnly ? 1 : 0
-        _ = try systemCall("set \(name) \(readOnly ? "read-only" : "writable")") {
-            unsafe clinux_ioctl(number, clinux_BLKROSET, &value)
-        }
-    }
 }

@@ -77,26 +77,6 @@ package final class ChildProcess: Sendable {
     }
 }
 
-/// What a program wrote and how it ended.
-package struct ProgramResult: Sendable {
-    package let status: ExitStatus
-    /// Standard output and standard error together; what exceeds the limit is read and dropped.
-    package let output: String
-}
-
-/// Runs `program` to its end and collects at most `limit` bytes of its output.
-package func runProgram(
-    _ program: String, _ arguments: [String], limit: Int = 1 << 20
-) throws(SystemError) -> ProgramResult {
-    let pipe = try Pipe()
-    let child = try ChildProcess(
-        program, arguments, descriptors: [-1, pipe.writer.number, pipe.writer.number])
-    let reader = try pipe.closeWriter()
-    let bytes = try reader.readToEnd(limit: limit)
-    let status = try child.wait()
-    return ProgramResult(status: status, output: String(decoding: bytes, as: UTF8.self))
-}
-
 /// Replaces this process by `program` (C function `execvp`); returns only with an error.
 package func replaceProcess(by program: String, _ arguments: [String]) -> SystemError {
     var vector: [UnsafeMutablePointer<CChar>?] = unsafe ([program] + arguments).map { unsafe strdup($0) }

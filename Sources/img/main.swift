@@ -4,7 +4,7 @@ internal import Imaging
 internal import Linux
 
 let words = Array(CommandLine.arguments.dropFirst())
-if let status = runHiddenService(words) { exitProcess(status) }
+if let status = runHiddenService(words) { ThisProcess.exit(status) }
 
 do {
     let arguments = try Grammar.translate(words)
@@ -12,9 +12,9 @@ do {
     try command.run()
 } catch let error as UsageError {
     Console.error("img: \(error)")
-    exitProcess(2)
+    ThisProcess.exit(2)
 } catch {
-    exitProcess(report(error))
+    ThisProcess.exit(report(error))
 }
 
 /// Prints what an error has to say and gives the exit status: 0 for help, 2 for usage, 1 for everything else.

@@ -8,9 +8,9 @@ do {
     try command.run()
 } catch let error as ServerUsageError {
     Console.error("imgserv: \(error)")
-    exitProcess(2)
+    ThisProcess.exit(2)
 } catch {
-    exitProcess(report(error))
+    ThisProcess.exit(report(error))
 }
 
 /// Prints what an error has to say and gives the exit status: 0 for help, 2 for usage, 1 for everything else.

@@ -198,13 +198,13 @@ private func checkReading(
             let disk = try DiskInventory().describe(path: loop.path)
             let reader = try DiskReader(disk, protect: true)
             #expect(throws: SystemError.self) { try write([1], at: 0, of: loop.path) }
-            let second = try ReadOnlyGuard(loop.path)
-            try second.close()
+            let second = try ReadOnlySource(path: loop.path)
+            try second.release()
             #expect(throws: SystemError.self) { try write([1], at: 0, of: loop.path) }
             try reader.close()
             try write([1], at: 0, of: loop.path)
             // Forgotten guards give the flag back as well.
-            do { _ = try ReadOnlyGuard(loop.path) }
+            do { _ = try ReadOnlySource(path: loop.path) }
             try write([2], at: 0, of: loop.path)
         }
     }

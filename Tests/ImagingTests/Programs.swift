@@ -161,7 +161,7 @@ func waitUntil(_ what: String, seconds: UInt64 = 10, _ condition: () throws -> B
     let deadline = MonotonicClock.now() + seconds * 1_000_000_000
     while try !condition() {
         guard MonotonicClock.now() < deadline else { throw Failure("waited in vain until \(what)") }
-        Pause.milliseconds(2)
+        MonotonicClock.sleep(nanoseconds: 2_000_000)
     }
 }
 

@@ -5,15 +5,17 @@ import Testing
 
 @Suite struct ProcessTests {
     @Test func outputAndStatus() throws {
-        let result = try runProgram("sh", ["-c", "echo out; echo err >&2; exit 3"])
-        #expect(result.status == .exited(3))
-        #expect(result.output == "out\nerr\n")
-        #expect(try runProgram("sh", ["-c", "kill -9 $$"]).status == .signalled(9))
-        #expect(try runProgram("seq", ["100000"], limit: 5).output == "1\n2\n3")
+        let result = try ExternalCommand.run(
+            ["sh", "-c", "cat; echo err >&2; exit 3"], input: Array("in".utf8))
+        #expect(result.status == 3)
+        #expect(result.output == "in")
+        #expect(result.errors == "err\n")
+        #expect(try ExternalCommand.run(["sh", "-c", "kill -9 $$"]).status == 128 + 9)
+        #expect(try ExternalCommand.run(["seq", "100000"], limit: 5).output == "1\n2\n3")
     }
 
     @Test func missingProgram() {
-        let error = #expect(throws: SystemError.self) { try runProgram("/no/such/program", []) }
+        let error = #expect(throws: SystemError.self) { try ExternalCommand.run(["/no/such/program"]) }
         #expect(error?.errno == .noSuchFileOrDirectory)
         #expect(error?.description.contains("/no/such/program") == true)
     }

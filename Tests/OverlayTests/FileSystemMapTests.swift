@@ -3,6 +3,7 @@ import Blocks
 import Linux
 import Overlay
 import SystemPackage
+import TestSupport
 import Testing
 
 /// One way to make a file system, and how to check it.

@@ -3,6 +3,7 @@ import Blocks
 import Linux
 import Overlay
 import SystemPackage
+import TestSupport
 import Testing
 
 /// The suite of everything that makes loop devices and mounts, one test after the other.

@@ -3,6 +3,7 @@ import Blocks
 import Linux
 import Overlay
 import SystemPackage
+import TestSupport
 import Testing
 
 /// An overlay over a small random source, beside an array that shows what it must read as.

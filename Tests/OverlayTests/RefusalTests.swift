@@ -3,6 +3,7 @@ import Blocks
 import Linux
 import Overlay
 import SystemPackage
+import TestSupport
 import Testing
 
 extension OverlayOnRealDisks {
@@ -173,20 +174,20 @@ extension OverlayOnRealDisks {
             let loop = try LoopDevice(attaching: file)
             let path = loop.path
             let device = try Descriptor(opening: path, .readOnly)
-            if !writable { try device.setReadOnlyDevice(true) }
+            if !writable { try device.setBlockDeviceReadOnly(true) }
             let source = PartitionSource(path: path, extent: Extent(offset: 0, length: 32 * MiB))
             let holder = try ReadOnlySource(path: path)
-            #expect(try device.isReadOnlyDevice())
+            #expect(try device.isBlockDeviceReadOnly())
             _ = try mapUnchanged(source, "ext4").mapped()
-            #expect(try device.isReadOnlyDevice())
+            #expect(try device.isBlockDeviceReadOnly())
             try holder.release()
-            #expect(try device.isReadOnlyDevice() == !writable)
+            #expect(try device.isBlockDeviceReadOnly() == !writable)
             try device.close()
             try loop.detach()
         }
         // The second device was left read-only, as a killed capture leaves it: its next user must not notice.
         let next = try LoopDevice(attaching: file)
-        #expect(try !Descriptor(opening: next.path, .readOnly).isReadOnlyDevice())
+        #expect(try !Descriptor(opening: next.path, .readOnly).isBlockDeviceReadOnly())
         try next.detach()
     }
 

@@ -3,6 +3,7 @@ import Blocks
 import Linux
 import Overlay
 import SystemPackage
+import TestSupport
 import Testing
 
 /// Unmounts `root`; tries again while a child process that another test is just starting holds copies of our files.
@@ -28,7 +29,7 @@ final class Workspace {
 
     deinit {
         for mount in mounted.reversed() { try? Mount.detach(mount.path) }
-        _ = try? runProgram("rm", ["-rf", path])
+        _ = try? run("rm", "-rf", path)
     }
 
     /// A sparse file of `size` bytes with what `command`, given the file's path as last word, makes of it.
@@ -97,17 +98,6 @@ final class Workspace {
         try file.close()
         return target
     }
-}
-
-/// Runs a command and returns its output; any exit status but 0 is an error that shows it.
-@discardableResult
-func run(_ command: [String]) throws -> String {
-    let result = try runProgram(command[0], Array(command.dropFirst()))
-    guard result.status.isSuccess else {
-        throw CommandFailed(
-            description: "\(command.joined(separator: " ")): \(result.status): \(result.output)")
-    }
-    return result.output
 }
 
 struct CommandFailed: Error, CustomStringConvertible {

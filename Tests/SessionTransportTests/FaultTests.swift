@@ -242,7 +242,7 @@ import Testing
         var small = ParticipantSettings(name: "test")
         small.poolBytes = 4 << 20
         let slow = lan.thread(on: lan.stations[0]) { [small] in
-            Visitor(small, image) { _ in Pause.milliseconds(50) }.run()
+            Visitor(small, image) { _ in MonotonicClock.sleep(nanoseconds: 50_000_000) }.run()
         }
         let fast = try lan.thread(on: lan.stations[1]) {
             Visitor(ParticipantSettings(name: "test"), image).run()
@@ -304,6 +304,6 @@ func waitUntil(_ condition: () -> Bool) throws {
         guard MonotonicClock.now() < deadline else {
             throw TransportError("what the test waits for did not come")
         }
-        Pause.milliseconds(5)
+        MonotonicClock.sleep(nanoseconds: 5_000_000)
     }
 }

@@ -22,7 +22,7 @@ package func run(_ arguments: [String], input: String = "") throws -> String {
     while outcome.status != 0, outcome.errors.contains("busy"), MonotonicClock.now() < deadline,
         arguments.first == "mount" || arguments.first == "umount"
     {
-        Pause.milliseconds(50)
+        MonotonicClock.sleep(nanoseconds: 50_000_000)
         outcome = try runAnyway(arguments, input: input)
     }
     guard outcome.status == 0 else {

@@ -131,7 +131,6 @@ int clinux_setns(int fd, int kind);
 int clinux_blkpg(int fd, int operation, int number, long long start, long long length);
 
 // Disk: starting a program in the environment of this one (`environ` is ambiguous in Swift); returns an errno.
-int clinux_spawn_command(pid_t *child, char *const arguments[], int input, int output, int errors);
 
 // Processes, mounts and shared memory (overlay).
 #include <linux/btrfs.h>

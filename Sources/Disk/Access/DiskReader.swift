@@ -1,6 +1,5 @@
 // Reads a disk as the source of an image or to verify what was written.
 package import Linux
-internal import Synchronization
 internal import SystemPackage
 
 /// A disk open for reading, usable by several threads at once.
@@ -13,7 +12,7 @@ package final class DiskReader: BlockDevice, Sendable {
     /// The open descriptor's number, for libblkid if not `isDirect`; it stays owned by the reader.
     var number: Int32 { descriptor.number }
     private let descriptor: Descriptor
-    private let guardian: Mutex<ReadOnlyGuard?>
+    private let guardian: ReadOnlySource?
 
     /// Opens `disk`.
     ///
@@ -31,7 +30,7 @@ package final class DiskReader: BlockDevice, Sendable {
         let isDirect = try direct && acceptsDirect(path, sectorSize: sectorSize)
         descriptor = try Descriptor(opening: path, isDirect ? [.readOnly, .direct] : .readOnly)
         self.isDirect = isDirect
-        guardian = Mutex(protect ? try ReadOnlyGuard(path) : nil)
+        guardian = protect ? try ReadOnlySource(path: path) : nil
     }
 
     /// Fills `bytes` from `offset`; memory, offset and count are multiples of the sector size.
@@ -54,7 +53,7 @@ package final class DiskReader: BlockDevice, Sendable {
 
     /// Gives the block device's read-only flag back as it was; the descriptor is closed with the object.
     package func close() throws {
-        if let guardian = guardian.withLock({ $0.take() }) { try guardian.close() }
+        try guardian?.release()
     }
 }
 

@@ -29,7 +29,7 @@ func openExclusively(_ disk: LocalDisk, _ more: Descriptor.Options) throws -> De
                 throw DiskError(
                     .refused, "\(disk.path) is in use by another program or a mounted file system")
             }
-            Pause.milliseconds(20)
+            MonotonicClock.sleep(nanoseconds: 20_000_000)
         }
     }
 }

@@ -47,7 +47,7 @@ enum PartitionNodes {
             } catch {
                 if error.errno == .invalidArgument { return false }
                 guard error.errno == .resourceBusy, MonotonicClock.now() < deadline else { throw error }
-                Pause.milliseconds(50)
+                MonotonicClock.sleep(nanoseconds: 50_000_000)
             }
         }
     }

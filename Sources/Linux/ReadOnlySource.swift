@@ -1,5 +1,4 @@
 // A source disk held read-only for as long as it is captured.
-package import Linux
 internal import Synchronization
 internal import SystemPackage
 
@@ -28,8 +27,8 @@ package final class ReadOnlySource: Sendable {
         self.path = path
         let descriptor = try Descriptor(opening: path, .readOnly)
         var wasWritable = false
-        if try descriptor.blockDeviceNumber() != nil, try !descriptor.isReadOnlyDevice() {
-            try descriptor.setReadOnlyDevice(true)
+        if try FileStatus(of: descriptor).kind == .blockDevice, try !descriptor.isBlockDeviceReadOnly() {
+            try descriptor.setBlockDeviceReadOnly(true)
             wasWritable = true
         }
         state = Mutex(State(descriptor: descriptor, wasWritable: wasWritable))
@@ -45,7 +44,7 @@ package final class ReadOnlySource: Sendable {
     package func release() throws(SystemError) {
         try state.withLock { state throws(SystemError) in
             guard let descriptor = state.descriptor.take() else { return }
-            if state.wasWritable { try descriptor.setReadOnlyDevice(false) }
+            if state.wasWritable { try descriptor.setBlockDeviceReadOnly(false) }
             try descriptor.close()
         }
     }
