@@ -1,15 +1,19 @@
 // Image files on a file system: opening one to read, and writing one under a temporary name.
 internal import Blocks
 package import ImageFormat
-package import Linux
+internal import Linux
 
 /// The bytes of an image file on a file system.
 package final class StoredImageBytes: ImageBytes {
     package let byteCount: UInt64
     private let file: Descriptor
 
-    package init(path: String) throws(SystemError) {
-        file = try Descriptor(opening: path, [.readOnly])
+    /// Opens the file; anything but a regular file is refused, a pipe without waiting for its other end.
+    package init(path: String) throws {
+        guard try FileStatus(of: path).kind == .regularFile else {
+            throw ImagingError("\(path) is not a regular file, so it is no image")
+        }
+        file = try Descriptor(opening: path, [.readOnly, .nonBlocking])
         byteCount = try file.size()
     }
 

@@ -50,6 +50,7 @@ package enum Grammar {
         var arguments = [mode.rawValue]
         var positional = 0
         var takesValue = false
+        var given: Set<String> = []
         for word in words.dropFirst() {
             if takesValue || (word.hasPrefix("-") && word.count > 1) {
                 takesValue = !takesValue && valueOptions.contains(word)
@@ -58,7 +59,13 @@ package enum Grammar {
                 positional += 1
                 arguments.append(word)
             } else {
-                arguments += try translate(word, of: mode)
+                let translated = try translate(word, of: mode)
+                // The last one would win silently; of two disks= that may be the wrong disk.
+                if translated.count == 2, translated[0] != "--exclude", !given.insert(translated[0]).inserted
+                {
+                    throw UsageError("'\(word)' gives a second value for the same word")
+                }
+                arguments += translated
             }
         }
         return arguments

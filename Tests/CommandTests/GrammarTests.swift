@@ -55,6 +55,8 @@ struct GrammarTests {
             (["session", "lab1", "clients=3"], "'clients=3' of 'session' belongs to a part"),
             (["session", "lab1", "14:30"], "'14:30' of 'session' belongs to a part"),
             (["makel", "a", "comp="], "'comp=' lacks a value"),
+            (["restorel", "a", "disks=/dev/a", "d=/dev/b"], "'d=/dev/b' gives a second value"),
+            (["makel", "a", "comp=1", "comp=2"], "'comp=2' gives a second value"),
             (["makel", "a", "b"], "'makel' does not take 'b'"),
             (["makel", "a", "x"], "'makel' does not take 'x'"),
         ] as [([String], String)])

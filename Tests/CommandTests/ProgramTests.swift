@@ -99,6 +99,20 @@ struct ProgramTests {
             directory.errors.hasPrefix("img: ") && directory.errors.contains("/tmp"), "\(directory.errors)")
     }
 
+    /// A pipe that nobody writes to must not be waited for.
+    @Test func whatIsNoRegularFileIsNoImage() throws {
+        try withTemporaryDirectory { directory in
+            try run("mkfifo", "\(directory)/pipe")
+            for path in ["\(directory)/pipe", directory, "/dev/zero"] {
+                for words in [["info", path], ["restorel", path]] {
+                    let said = try img(words[0], words[1], words[0] == "info" ? "--json" : "plan")
+                    #expect(said.status == 1)
+                    #expect(said.errors == "img: \(path) is not a regular file, so it is no image\n")
+                }
+            }
+        }
+    }
+
     /// A reader that has gone away, as in `img dump | head -1`, is no reason to die by a signal.
     @Test func aClosedPipeIsNoCrash() throws {
         let own = try FileTree.realPath("/proc/self/exe")

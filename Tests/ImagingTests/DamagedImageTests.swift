@@ -13,7 +13,7 @@ private func flip(_ path: String, at offset: UInt64) throws {
     try file.write([try file.read(1, at: offset)[0] ^ 0x40], at: offset)
 }
 
-extension OnRealDisks {
+extension OnRealTargets {
     @Test func aDamagedChunkLeavesADiskWithoutATable() throws {
         try withPlainImage { _, image in
             let reader = try ImageFileReader(path: image)

@@ -134,11 +134,11 @@ extension OnRealDisks {
     @Test(arguments: ["INT", "KILL"]) func interruptedWhileTheImageIsWritten(_ name: String) throws {
         try withTemporaryDirectory { directory in
             // Of this comp=9 makes a long job.
-            try withLoopDevice(80 * MiB) { loop in
-                try run("sgdisk", "-n1:0:+70M", loop.path)
+            try withLoopDevice(36 * MiB) { loop in
+                try run("sgdisk", "-n1:0:+30M", loop.path)
                 try run(
                     "sh", "-ec",
-                    "head -c 45M /dev/urandom | base64 | dd of=\(loop.path) bs=1M seek=2 status=none"
+                    "head -c 20M /dev/urandom | base64 | dd of=\(loop.path) bs=1M seek=2 status=none"
                 )
                 let before = try sha256(loop.path)
                 try run("mkdir", "\(directory)/out")

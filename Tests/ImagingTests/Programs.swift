@@ -7,8 +7,11 @@ import SystemPackage
 import Testing
 import TestSupport
 
-/// Everything that makes loop devices and mounts, one test after the other.
+/// Captures with loop devices and mounts, one test after the other.
 @Suite(.serialized) struct OnRealDisks {}
+
+/// Restores to loop devices and files, one test after the other.
+@Suite(.serialized) struct OnRealTargets {}
 
 /// The `img` that was built with these tests.
 func imgPath() throws -> String {

@@ -209,17 +209,22 @@ extension OnRealDisks {
                         "unshare", "--mount", "sh", "-c", script.replacing("PLACE", with: place),
                     ])
                 }
-                for words in ["makel /tmp/none.img", "restorel \(file) plan"] where words.hasPrefix("makel") {
-                    let none = try machine("true", words)
-                    #expect(none.status == 1)
-                    #expect(none.errors == "img: this machine has no disks\n", "\(none)")
-                    let one = try machine("ln -s PLACE /sys/block/\(name)", words)
-                    #expect(one.status == 1)
-                    #expect(
-                        one.errors.contains(
-                            "no disk of this machine is eligible: \(loop.path) is a loop device"))
-                    #expect(one.errors.contains("disks="))
-                }
+                let words = "makel \(file).img"
+                let none = try machine("true", words)
+                #expect(none.status == 1)
+                #expect(none.errors == "img: this machine has no disks\n", "\(none)")
+                let one = try machine("ln -s PLACE /sys/block/\(name)", words)
+                #expect(one.status == 1)
+                let reason = "no disk of this machine is eligible: \(loop.path) is a loop device"
+                #expect(one.errors.hasPrefix("img: \(reason)") && one.errors.contains("disks="), "\(one)")
+                #expect(!FileTree.exists("\(file).img"))
+                // A restore that has no words to go by lists what there is.
+                try imgSucceeds("makel", "\(file).img", "disks=\(loop.path)", "comp=speed")
+                let restore = try machine("ln -s PLACE /sys/block/\(name)", "restorel \(file).img plan")
+                #expect(restore.status == 1)
+                #expect(
+                    restore.errors.contains("it is not certain")
+                        && restore.errors.contains("is a loop device"))
             }
         }
     }

@@ -27,7 +27,7 @@ private func expectRefused(
     #expect(try sha256(target) == before, "the target was touched", sourceLocation: location)
 }
 
-extension OnRealDisks {
+extension OnRealTargets {
     @Test func aLargerDiskGetsItsBackupTableAtItsEnd() throws {
         try withPlainImage { source, image in
             try withLoopDevice(64 * MiB) { target in

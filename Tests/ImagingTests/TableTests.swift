@@ -18,7 +18,7 @@ private let chainScript = """
     start=57344, size=16384, type=7
     """
 
-extension OnRealDisks {
+extension OnRealTargets {
     @Test func anMBRWithLogicalPartitionsComesBackByteForByte() throws {
         try withTemporaryDirectory { directory in
             let image = "\(directory)/a.img"

@@ -109,7 +109,8 @@ struct DiskExamination {
         _ pool: OverlayPool
     ) throws -> Outcome {
         let place = slot == 0 ? source.name : "slot \(slot) (\(source.name))"
-        switch try mapUsedBlocks(of: source, fileSystem: type, pool: pool, interruption: request.interruption) {
+        switch try mapUsedBlocks(of: source, fileSystem: type, pool: pool, interruption: request.interruption)
+        {
         case .mapped(let content):
             let kind: Manifest.PartitionEntry.Content = headerOnly.contains(type ?? "") ? .header : .used
             return Outcome(content: content, kind: kind)
