@@ -69,6 +69,24 @@ import Testing
         }
     }
 
+    /// A header says where content belongs; without an index only the closing record's proof covers it.
+    @Test(arguments: Golden.all.filter { $0.more == nil }) func everyHeaderBitCountsInAScan(golden: Golden)
+        throws
+    {
+        let file = try golden.stored()
+        let whole = try ImageFileReader(MemoryImage(file))
+        let cut = Array(file[..<(file.count - 10)])
+        for entry in whole.entries {
+            for bit in 0..<entry.headerLength * 8 {
+                var flipped = cut
+                flipped[Int(entry.offset) + bit / 8] ^= 1 << UInt8(bit % 8)
+                #expect(throws: DecodeError.self, "bit \(bit) of chunk \(entry.header.number)") {
+                    try ImageFileReader(MemoryImage(flipped))
+                }
+            }
+        }
+    }
+
     @Test func isNotWholeWithoutItsClosingRecord() throws {
         for golden in Golden.all {
             let file = try golden.image().encoded(golden.compression)

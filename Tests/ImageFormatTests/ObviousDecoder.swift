@@ -38,6 +38,8 @@ struct ObviousDecoder {
     private(set) var notes: [Note] = []
     private let file: [UInt8]
     private var position = 0
+    private var headersDigest: [UInt8] = []
+    private var headers: [UInt64: [UInt8]] = [:]
     private var shape = Shape(formatVersion: 0, chunkSize: 0, chunkCount: 0, bases: [], disks: [])
 
     init(_ file: [UInt8]) throws {
@@ -144,6 +146,9 @@ struct ObviousDecoder {
         let existing = try readChunkSet(payloads[1])
         let total = try readClosing(payloads[2])
         try readIndex(payloads[3])
+        let proven =
+            file[payloads[0]] + file[payloads[1]] + headers.sorted { $0.key < $1.key }.flatMap(\.value)
+        guard obviousSHA256(Array(proven)) == headersDigest else { throw Obviously("hash of the headers") }
         guard Set(chunks.keys) == existing, existing.count == shape.chunkCount, total == existing.count else {
             throw Obviously("chunks")
         }
@@ -182,6 +187,7 @@ struct ObviousDecoder {
         let total = try number(8, "closing record: frames")
         _ = try number(8, "bytes of content")
         _ = try number(8, "bytes of payload")
+        headersDigest = try bytes(32, "SHA-256 of manifest, chunk set and headers")
         for _ in 0..<(try varint("unreadable ranges")) {
             _ = try varint("disk")
             _ = try varint("offset")
@@ -202,6 +208,7 @@ struct ObviousDecoder {
             guard offset >= 0, offset <= file.count - length,
                 Array(file[offset..<offset + length]) == Array(file[start..<start + length])
             else { throw Obviously("index entry") }
+            headers[file.integer(at: start + 8, 4)] = Array(file[start..<start + length])
             let back = position
             try readFrame(at: offset)
             position = back

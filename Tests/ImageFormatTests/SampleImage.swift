@@ -99,7 +99,9 @@ struct SampleImage {
         append(.chunkSet, set.bytes)
         var index = ByteWriter()
         var closing = ClosingRecord(frameCount: 0, contentBytes: 0, payloadBytes: 0, unreadable: unreadable)
+        var headers: [UInt32: [UInt8]] = [:]
         func note(_ header: FrameHeader, at offset: UInt64) {
+            headers[header.number] = header.encoded(in: layout)
             index.u64(offset)
             index.append(header.encoded(in: layout))
             closing.frameCount += 1
@@ -115,6 +117,9 @@ struct SampleImage {
             note(header, at: UInt64(writer.count))
             writer.append(frame)
         }
+        closing.digest = ClosingRecord.digest(
+            manifest: try image.manifest.encoded(), chunkSet: set.bytes,
+            headers: headers.sorted { $0.key < $1.key }.map(\.value))
         append(.closing, closing.encoded)
         append(.index, index.bytes)
         let footer = FileFooter(

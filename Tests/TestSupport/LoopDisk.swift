@@ -67,7 +67,14 @@ package struct LoopDisk: Sendable {
     package func addPartitions() throws { try run("partx", "--add", path) }
 
     /// Unmounts what is mounted from the device and its partitions, and detaches it; errors are ignored.
+    ///
+    /// A device that has another file by now belongs to another test and is left alone.
     package func detach() {
+        let name = path.split(separator: "/").last ?? ""
+        let backing = (try? run("cat", "/sys/block/\(name)/loop/backing_file")) ?? ""
+        guard backing.split(separator: "\n").first.map(String.init) == (try? FileTree.realPath(file)) else {
+            return
+        }
         let mounts = (try? run("cat", "/proc/self/mounts")) ?? ""
         for line in mounts.split(separator: "\n") {
             let fields = line.split(separator: " ").map(String.init)

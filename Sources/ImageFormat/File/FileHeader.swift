@@ -135,6 +135,8 @@ package struct ClosingRecord: Equatable, Sendable {
     package var contentBytes: UInt64
     /// Bytes of payload in all frames.
     package var payloadBytes: UInt64
+    /// What proves manifest, chunk set and every frame's header where no index does; see `digest(of:…)`.
+    package var digest = ClosingRecord.noDigest
     package var unreadable: [Unreadable]
 
     package init(frameCount: UInt64, contentBytes: UInt64, payloadBytes: UInt64, unreadable: [Unreadable]) {
@@ -144,11 +146,28 @@ package struct ClosingRecord: Equatable, Sendable {
         self.unreadable = unreadable
     }
 
+    private static let noDigest = Digest([UInt8](repeating: 0, count: Digest.byteCount))
+
+    /// SHA-256 over the manifest's JSON, the chunk set's payload, and prefix and header of each frame.
+    ///
+    /// `headers` come in the order of their chunk numbers. A frame's own hash covers only its content: this one
+    /// covers where the content belongs.
+    package static func digest(
+        manifest: [UInt8], chunkSet: [UInt8], headers: some Sequence<some Sequence<UInt8>>
+    ) -> Digest {
+        var hasher = DigestHasher()
+        hasher.update(manifest)
+        hasher.update(chunkSet)
+        for header in headers { hasher.update(Array(header)) }
+        return hasher.finish()
+    }
+
     package var encoded: [UInt8] {
         var writer = ByteWriter()
         writer.u64(frameCount)
         writer.u64(contentBytes)
         writer.u64(payloadBytes)
+        writer.append(digest.bytes)
         writer.varint(UInt64(unreadable.count))
         for entry in unreadable {
             writer.varint(UInt64(entry.disk))
@@ -163,6 +182,7 @@ package struct ClosingRecord: Equatable, Sendable {
         frameCount = try bytes.u64(at: &offset)
         contentBytes = try bytes.u64(at: &offset)
         payloadBytes = try bytes.u64(at: &offset)
+        digest = try Digest(from: bytes, at: &offset)
         let count = try bytes.varint(at: &offset)
         // Each entry takes at least three bytes.
         guard count <= UInt64(bytes.byteCount - offset) / 3 else { throw .truncated("the closing record") }

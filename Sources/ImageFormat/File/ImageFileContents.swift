@@ -110,6 +110,7 @@ struct Contents {
         self.origin = origin
         let manifest = try Manifest(decoding: json)
         let layout = try manifest.layout()
+        let chunkSet = existing
         let existing = try existing.withBytes { span throws(DecodeError) in
             var offset = 0
             let set = try ChunkSet(from: span, at: &offset)
@@ -126,11 +127,11 @@ struct Contents {
             try ClosingRecord(from: span, layout: layout)
         }
         self.entries = try entries(layout, existing.count)
-        try validate()
+        try validate(chunkSet: chunkSet)
     }
 
     /// Makes sure that manifest, chunk set, closing record and frames tell the same story.
-    private func validate() throws(DecodeError) {
+    private func validate(chunkSet: [UInt8]) throws(DecodeError) {
         guard manifest.chunkCount == existing.count, UInt64(entries.count) == closing.frameCount,
             entries.count == existing.count, ChunkSet(entries.map(\.header.number)) == existing
         else { throw .corrupt("it does not hold exactly the chunks its manifest promises") }
@@ -143,6 +144,12 @@ struct Contents {
         guard content == closing.contentBytes, payload == closing.payloadBytes else {
             throw .corrupt(
                 "its frames hold \(content) bytes, its closing record says \(closing.contentBytes)")
+        }
+        let digest = ClosingRecord.digest(
+            manifest: manifestJSON, chunkSet: chunkSet,
+            headers: entries.lazy.map { $0.header.encoded(in: layout) })
+        guard digest == closing.digest else {
+            throw .corrupt("its frames' headers do not have the hash of its closing record")
         }
     }
 }

@@ -9,6 +9,10 @@ package struct ImageFileEncoder: Sendable {
     private let promised: ChunkSet
     private var added = ChunkSet()
     private var index = ByteWriter()
+    /// Per frame: its number, and where prefix and header stand in the index.
+    private var headers: [(number: UInt32, place: Range<Int>)] = []
+    private let manifest: [UInt8]
+    private let chunkSet: [UInt8]
     private var closing = ClosingRecord(frameCount: 0, contentBytes: 0, payloadBytes: 0, unreadable: [])
     private var hasher = DigestHasher()
 
@@ -33,6 +37,8 @@ package struct ImageFileEncoder: Sendable {
         guard set.count <= Contents.maximumRecordLength else {
             throw DecodeError.invalid("the chunk set takes \(set.count) bytes")
         }
+        self.manifest = json
+        chunkSet = set.bytes
         let manifestFrame = ImageFileEncoder.frame(.manifest, payload: json)
         let chunkSetFrame = ImageFileEncoder.frame(.chunkSet, payload: set.bytes)
         manifestOffset = UInt64(FileHeader.byteCount)
@@ -47,6 +53,7 @@ package struct ImageFileEncoder: Sendable {
     package mutating func add(_ header: FrameHeader, prefixAndHeader: [UInt8]) {
         added.insert(header.number)
         index.u64(position)
+        headers.append((header.number, index.count..<index.count + prefixAndHeader.count))
         index.append(prefixAndHeader)
         position += UInt64(prefixAndHeader.count + header.payloadLength)
         closing.frameCount += 1
@@ -67,6 +74,10 @@ package struct ImageFileEncoder: Sendable {
             throw .invalid("the image has \(closing.frameCount) chunks, \(promised.count) were promised")
         }
         guard index.count <= Int(UInt32.max) else { throw .invalid("the index exceeds 4 GiB") }
+        headers.sort { $0.number < $1.number }
+        closing.digest = ClosingRecord.digest(
+            manifest: manifest, chunkSet: chunkSet,
+            headers: headers.lazy.map { [index] in index.bytes[$0.place] })
         guard closing.encoded.count <= Contents.maximumRecordLength else {
             throw .invalid("the image has \(unreadable.count) unreadable ranges")
         }
