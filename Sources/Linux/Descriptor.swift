@@ -121,6 +121,13 @@ package struct Descriptor: ~Copyable {
         _ = try systemCall("flush \(name)") { fsync(number) }
     }
 
+    /// Locks the file against everybody else who locks it, until it is closed (C function `flock`).
+    ///
+    /// - Throws: `SystemError` with `.wouldBlock` where somebody has it locked.
+    package func lockExclusively() throws(SystemError) {
+        _ = try systemCall("lock \(name)") { flock(number, LOCK_EX | LOCK_NB) }
+    }
+
     /// Size in bytes of a regular file or block device.
     package func size() throws(SystemError) -> UInt64 {
         let end = try systemCall("find the size of \(name)") { lseek(number, 0, SEEK_END) }

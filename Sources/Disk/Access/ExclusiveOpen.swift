@@ -22,9 +22,11 @@ func openExclusively(_ disk: LocalDisk, _ more: Descriptor.Options) throws -> De
             guard isSame else {
                 throw SystemError("open \(disk.path), which is another device now", .noSuchFileOrDirectory)
             }
+            // O_EXCL means nothing for a regular file; the lock keeps out a second restore to it.
+            if disk.kind == .regularFile { try descriptor.lockExclusively() }
             return descriptor
         } catch {
-            guard error.errno == .resourceBusy else { throw error }
+            guard error.errno == .resourceBusy || error.errno == .wouldBlock else { throw error }
             guard MonotonicClock.now() < deadline else {
                 throw DiskError(
                     .refused, "\(disk.path) is in use by another program or a mounted file system")

@@ -58,6 +58,10 @@ struct DiskUses {
             for loop in loops where DiskUses.represented(loop.backing) == device.number {
                 result.append(.held(by: loop.name, readOnly: loop.isReadOnly))
             }
+            // Two loop devices over one file are one disk: what the other carries is on this one too.
+            if let own = loops.first(where: { $0.name == device.name }), let file = try? FileStatus(of: own.backing) {
+                result += obstacles(ofFile: file).filter { $0 != .held(by: own.name, readOnly: own.isReadOnly) }
+            }
         }
         return result
     }

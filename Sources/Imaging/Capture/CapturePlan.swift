@@ -22,6 +22,8 @@ package struct CapturePlan: Sendable {
     package let manifest: Manifest
     package let items: [CaptureItem]
     package let existing: ChunkSet
+    /// Keeps every source read-only for everybody from the plan until the last chunk is read.
+    private let holds: [ReadOnlySource]
     /// One line for each thing that is not as one would expect: captured whole, left out, unsure.
     package let notices: [String]
 
@@ -42,9 +44,6 @@ package struct CapturePlan: Sendable {
         package init() {}
     }
 
-    /// Largest piece of unpartitioned space before the first partition that is taken as boot-loader gap, in bytes.
-    private static let bootGapLimit = 16 * MiB
-
     /// Decides everything; reads the disks, changes nothing.
     ///
     /// - Throws: `ImagingError` for a disk in use, a damaged table, a hibernated system, an unknown slot.
@@ -61,6 +60,16 @@ package struct CapturePlan: Sendable {
         let slots = Set(disks.flatMap { $0.slots.map(\.slot) })
         if let unknown = request.excludedSlots.subtracting(slots).min() {
             throw ImagingError("x\(unknown) names a slot that does not exist; 'img dump' lists them")
+        }
+        holds = try disks.map { disk in
+            let hold = try ReadOnlySource(path: disk.path)
+            // What came between the look and the hold: a file system mounted since then would change what is captured.
+            let context = DiskInventory.Context(fileSectorSize: disk.kind == .regularFile ? disk.sectorSize : nil)
+            let now = try DiskInventory().describe(path: disk.path, context)
+            if let refusal = now.refusals(for: .capture, named: named).first {
+                throw ImagingError("\(disk.path) \(refusal)")
+            }
+            return hold
         }
         layout = try ChunkLayout(chunkSize: request.chunkSize, diskSizes: disks.map(\.size))
         let pool = try OverlayPool(byteCount: request.overlayMemory)
@@ -84,6 +93,11 @@ package struct CapturePlan: Sendable {
         self.items = items
         self.sources = sources
         self.notices = notices
+    }
+
+    /// Gives the sources their read-only flags back as they were.
+    package func release() throws {
+        for hold in holds { try hold.release() }
     }
 
     private static func items(_ sources: [Source], layout: ChunkLayout) -> [CaptureItem] {
@@ -121,7 +135,7 @@ package struct CapturePlan: Sendable {
             size: disk.size, logicalSectorSize: disk.sectorSize, physicalSectorSize: disk.physicalSectorSize,
             tableType: disk.table.description, model: disk.model, serial: disk.serial, bus: disk.bus.rawValue,
             rotational: disk.isRotational, role: isBoot ? "boot" : "data",
-            smallestTarget: smallest ?? disk.size)
+            smallestTarget: max(smallest ?? disk.size, source.used.extents.last?.end ?? 0))
     }
 
     /// The plan in lines for the person at the machine; notices come with it.

@@ -11,8 +11,10 @@ struct DiskExamination {
     let partitions: [Manifest.PartitionEntry]
     let notices: [String]
 
-    /// Largest piece of unpartitioned space before the first partition that is taken as boot-loader gap, in bytes.
-    private static let bootGapLimit = 16 * MiB
+    /// Longest piece of space between tables and partitions that is taken whole, in bytes; of longer ones the start.
+    ///
+    /// Boot loaders live there; what follows the last partition is not taken, so that a smaller disk may do.
+    private static let gapLimit = 64 * MiB
 
     /// Swap and what else libblkid calls by these names holds nothing but its header.
     private static let headerOnly: Set<String> = ["swap"]
@@ -43,12 +45,16 @@ struct DiskExamination {
         var used = ExtentSet()
         var contents: [PartitionContent] = []
         var entries: [Manifest.PartitionEntry] = []
-        if tables.regions.isEmpty {
-            // No table of a known kind: the disk itself is the one thing to capture.
+        if disk.slots.isEmpty {
+            // No table, or one without partitions, as a file system or an encrypted volume on the whole disk may
+            // look: the disk itself is the one thing to capture.
+            if !tables.regions.isEmpty {
+                notices.append("\(disk.path) has a partition table without partitions")
+            }
             let whole = PartitionSource(
                 path: disk.path, extent: Extent(offset: 0, length: disk.size), sectorSize: disk.sectorSize)
             let outcome = try DiskExamination.content(
-                of: whole, type: disk.content?.type, slot: 0, request, pool)
+                of: whole, type: tables.regions.isEmpty ? disk.content?.type : nil, slot: 0, request, pool)
             used = outcome.content.used
             contents.append(outcome.content)
             if let notice = outcome.notice { notices.append(notice) }
@@ -59,8 +65,12 @@ struct DiskExamination {
                     size: disk.size, usedBytes: outcome.content.used.byteCount, content: outcome.kind,
                     reason: outcome.reason))
         } else {
-            let first = disk.slots.map(\.extent.offset).min() ?? disk.size
-            used.insert(Extent(offset: 0, length: min(first, DiskExamination.bootGapLimit, disk.size)))
+            for gap in DiskExamination.gaps(of: disk).extents {
+                used.insert(Extent(offset: gap.offset, length: min(gap.length, DiskExamination.gapLimit)))
+                guard gap.length > DiskExamination.gapLimit else { continue }
+                let left = gap.length - DiskExamination.gapLimit
+                notices.append("\(disk.path): \(left.asBytes) between its partitions are not captured")
+            }
             for partition in disk.slots {
                 var taken = ExtentSet()
                 var kind = Manifest.PartitionEntry.Content.excluded
@@ -71,7 +81,10 @@ struct DiskExamination {
                         name: partition.path.isEmpty
                             ? "partition \(partition.number) of \(disk.path)" : partition.path)
                     let outcome = try DiskExamination.content(
-                        of: place, type: partition.content?.type, slot: partition.slot, request, pool)
+                        of: place, type: partition.content?.type, slot: partition.slot, request, pool,
+                        isShared: disk.slots.contains {
+                            $0.number != partition.number && $0.extent.intersection(partition.extent) != nil
+                        })
                     taken = outcome.content.used
                     kind = outcome.kind
                     reason = outcome.reason
@@ -96,6 +109,12 @@ struct DiskExamination {
         self.notices = notices
     }
 
+    /// What lies before the last partition's end and in no partition.
+    private static func gaps(of disk: LocalDisk) -> ExtentSet {
+        let end = min(disk.slots.map(\.extent.end).max() ?? 0, disk.size)
+        return ExtentSet([Extent(offset: 0, length: end)]).subtracting(ExtentSet(disk.slots.map(\.extent)))
+    }
+
     private struct Outcome {
         var content: PartitionContent
         var kind: Manifest.PartitionEntry.Content
@@ -106,11 +125,15 @@ struct DiskExamination {
     /// Asks the overlay what is used, and words what it says.
     private static func content(
         of source: PartitionSource, type: String?, slot: Int, _ request: CapturePlan.Request,
-        _ pool: OverlayPool
+        _ pool: OverlayPool, isShared: Bool = false
     ) throws -> Outcome {
         let place = slot == 0 ? source.name : "slot \(slot) (\(source.name))"
-        switch try mapUsedBlocks(of: source, fileSystem: type, pool: pool, interruption: request.interruption)
-        {
+        // Replaying one's journal would change what the other holds.
+        let outcome =
+            isShared
+            ? MapOutcome.whole(reason: "it overlaps another partition")
+            : try mapUsedBlocks(of: source, fileSystem: type, pool: pool, interruption: request.interruption)
+        switch outcome {
         case .mapped(let content):
             let kind: Manifest.PartitionEntry.Content = headerOnly.contains(type ?? "") ? .header : .used
             return Outcome(content: content, kind: kind)

@@ -100,6 +100,8 @@ package final class LocalCapture: Sendable {
     /// Captures; the file has its name only when this returns.
     package func run(_ progress: Progress) throws -> Result {
         let began = MonotonicClock.now()
+        // The outcome is thrown below; a flag that cannot be put back is worth an error only after a success.
+        defer { try? plan.release() }
         let content = try DiskContent(plan)
         progress.begin("capturing", totalBytes: plan.manifest.usedBytes, totalChunks: plan.items.count)
         let writer = try StoredImageWriter(
@@ -114,6 +116,7 @@ package final class LocalCapture: Sendable {
         }
         try content.close()
         try outcome.get()
+        try plan.release()
         let (totals, byteCount) = try writer.finish()
         return Result(
             contentBytes: totals.contentBytes, fileBytes: byteCount, frameCount: totals.frameCount,

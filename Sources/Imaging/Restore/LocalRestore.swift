@@ -31,7 +31,8 @@ package final class LocalRestore: Sendable {
         image = try ImageFileReader(path: path)
         let disks = try LocalDisks(DiskInventory.Context(imageFile: path), words: words)
         plan = try RestorePlan(
-            manifest: image.manifest, disks: disks.all, named: words == nil ? nil : disks.named)
+            manifest: image.manifest, disks: disks.all, named: words == nil ? nil : disks.named,
+            existing: image.existing)
         try checkFrames()
     }
 

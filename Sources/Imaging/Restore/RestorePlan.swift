@@ -1,7 +1,8 @@
 // Which image disk goes to which local disk, by what rule, or why nothing may be touched.
-internal import Blocks
+package import Blocks
 package import Disk
 package import ImageFormat
+internal import Linux
 
 /// The mapping of an image's disks to local disks; it exists only if every check passed.
 package struct RestorePlan: Sendable {
@@ -27,8 +28,11 @@ package struct RestorePlan: Sendable {
     ///   - manifest: The image's manifest.
     ///   - disks: All disks of this machine.
     ///   - named: The disks of `disks=`, in the order of the image's disks; nil without that word.
+    ///   - existing: The chunks of the image: a manifest that promises less than they need is not believed.
     /// - Throws: `ImagingError` with all figures where an image disk has no certain, fitting, free target.
-    package init(manifest: Manifest, disks: [LocalDisk], named: [LocalDisk]?) throws {
+    package init(
+        manifest: Manifest, disks: [LocalDisk], named: [LocalDisk]?, existing: ChunkSet = ChunkSet()
+    ) throws {
         let image = manifest.disks
         let eligible = disks.filter { $0.refusals(for: .restore, named: false).isEmpty }
         if let named {
@@ -55,6 +59,24 @@ package struct RestorePlan: Sendable {
             }
         }
         try check(image)
+        try checkChunks(existing, layout: try manifest.layout())
+    }
+
+    /// Refuses a target that ends before the last region of its image disk begins.
+    private func checkChunks(_ existing: ChunkSet, layout: ChunkLayout) throws {
+        for assignment in assignments {
+            let disk = assignment.imageDisk
+            let end = disk + 1 < layout.bases.count ? layout.bases[disk + 1] : layout.tableBase
+            let regions = UInt64(layout.bases[disk])..<UInt64(end)
+            let last = existing.ranges.filter { $0.overlaps(regions) }.last?.clamped(to: regions).upperBound
+            guard let last, case .region(_, let window)? = layout.place(of: UInt32(last - 1)) else { continue }
+            guard window.offset < assignment.target.size else {
+                throw ImagingError(
+                    "\(assignment.target.path) is too small: disk \(disk + 1) of the image has data behind "
+                        + "\(window.offset) bytes (\(window.offset.asBytes)), it has \(assignment.target.size) "
+                        + "(\(assignment.target.size.asBytes))")
+            }
+        }
     }
 
     private func check(_ image: [Manifest.DiskEntry]) throws {
@@ -129,7 +151,10 @@ extension LocalDisk {
     /// Whether both stand for the same device or file, whatever path was typed.
     func isSameDisk(as other: LocalDisk) -> Bool {
         if let device = deviceNumber { return device == other.deviceNumber }
-        return path == other.path
+        guard let mine = try? FileStatus(of: path), let theirs = try? FileStatus(of: other.path) else {
+            return path == other.path
+        }
+        return mine.device == theirs.device && mine.inode == theirs.inode
     }
 }
 

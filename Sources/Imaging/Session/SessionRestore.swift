@@ -125,7 +125,8 @@ package final class SessionRestore: Sendable {
             sink = DiscardSink()
         } else {
             let plan = try RestorePlan(
-                manifest: manifest, disks: disks.all, named: options.disks == nil ? nil : disks.named)
+                manifest: manifest, disks: disks.all, named: options.disks == nil ? nil : disks.named,
+                existing: accepted.existing)
             for line in plan.description(of: manifest) { report(line) }
             targets = plan.assignments.map(\.target.path)
             sink = DiskSink(plan, layout: layout, report: report)
