@@ -113,8 +113,8 @@ extension OnRealDisks {
                 try imgSucceeds("makel", image, "disks=\(source)", "comp=\(compression)")
                 #expect(try sha256(source) == before)
                 let manifest = try imageManifest(image)
-                // The boot-loader gap and both partitions, and the backup GPT from the disk's end.
-                #expect(manifest.usedBytes == MiB + 8 * MiB + 33 * 512)
+                // The boot-loader gap, both partitions and what lies between, and the backup GPT from the disk's end.
+                #expect(manifest.usedBytes == MiB + 8 * MiB + MiB + 33 * 512)
                 try withLoopDevice(24 * MiB) { target in
                     let output = try imgSucceeds("restorel", image, "disks=\(target.path)", "verify")
                     #expect(output.contains("read back and compared"))

@@ -59,8 +59,12 @@ struct DiskUses {
                 result.append(.held(by: loop.name, readOnly: loop.isReadOnly))
             }
             // Two loop devices over one file are one disk: what the other carries is on this one too.
-            if let own = loops.first(where: { $0.name == device.name }), let file = try? FileStatus(of: own.backing) {
-                result += obstacles(ofFile: file).filter { $0 != .held(by: own.name, readOnly: own.isReadOnly) }
+            if let own = loops.first(where: { $0.name == device.name }),
+                let file = try? FileStatus(of: own.backing)
+            {
+                result += obstacles(ofFile: file).filter {
+                    $0 != .held(by: own.name, readOnly: own.isReadOnly)
+                }
             }
         }
         return result

@@ -218,7 +218,7 @@ package enum Obstacle: Hashable, Sendable, CustomStringConvertible {
         case .bootMedium: "is the boot medium"
         case .holdsFile(let path): "holds \(path)"
         case .hardwareArea: "is a hardware area of a memory card"
-        case .readOnly: "is read-only (after a killed capture 'blockdev --setrw' makes it writable again)"
+        case .readOnly: "is read-only"
         case .mounted(let device, let place, let readOnly):
             "is mounted\(readOnly ? " read-only" : "") (\(device) at \(place))"
         case .swap(let device): "is used as swap (\(device))"

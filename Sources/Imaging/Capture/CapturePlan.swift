@@ -64,7 +64,8 @@ package struct CapturePlan: Sendable {
         holds = try disks.map { disk in
             let hold = try ReadOnlySource(path: disk.path)
             // What came between the look and the hold: a file system mounted since then would change what is captured.
-            let context = DiskInventory.Context(fileSectorSize: disk.kind == .regularFile ? disk.sectorSize : nil)
+            let context = DiskInventory.Context(
+                fileSectorSize: disk.kind == .regularFile ? disk.sectorSize : nil)
             let now = try DiskInventory().describe(path: disk.path, context)
             if let refusal = now.refusals(for: .capture, named: named).first {
                 throw ImagingError("\(disk.path) \(refusal)")

@@ -18,6 +18,9 @@ package final class RestorePipeline: Sendable {
     private let queues: [BoundedQueue<Decoded>]
     private let done = Mutex(ChunkSet())
     private let tables = Mutex<[Int: TableContent]>([:])
+    /// The first region of each disk: a file system without a table has its head there, and an interrupted restore
+    /// must not look whole.
+    private let heldBack = Mutex<[Decoded]>([])
     private let gate = Condition()
     private let failure = FirstFailure()
     private let isPrepared = Mutex(false)
@@ -56,7 +59,7 @@ package final class RestorePipeline: Sendable {
             for queue in queues { queue.close() }
         }
         let writers = queues.enumerated().map { disk, queue in
-            Thread("write-\(disk + 1)") { [self] in failure.guarding { try write(from: queue, disk: disk) } }
+            Thread("write-\(disk + 1)") { [self] in failure.guarding { try write(from: queue) } }
         }
         let decoders = (0..<processorCount()).map { index in
             Thread("decode-\(index + 1)") { [self] in failure.guarding { try decode() } }
@@ -70,6 +73,9 @@ package final class RestorePipeline: Sendable {
             guard missing.isEmpty else {
                 throw ImagingError("\(missing.count) of \(wanted.count) chunks did not arrive")
             }
+            let heldBack = heldBack.withLock { $0 }
+            if !heldBack.isEmpty { try sink.flush() }
+            for decoded in heldBack { try write(decoded) }
             if verify { try readBack() }
             try sink.finish(tables: tables.withLock { $0.values.sorted { $0.disk < $1.disk } })
         } catch {
@@ -112,6 +118,14 @@ package final class RestorePipeline: Sendable {
                 tables.withLock { $0[header.disk] = TableContent(header, content: content) }
                 finish(header)
                 source.completed(header.number)
+            } else if isHeldBack(header) {
+                let copy = AlignedBuffer(capacity: header.rawLength)
+                unsafe copy.bytes.copyMemory(
+                    from: UnsafeRawBufferPointer(rebasing: buffer.bytes[0..<header.rawLength]))
+                pool.giveBack(buffer)
+                heldBack.withLock { $0.append(Decoded(header: header, buffer: copy)) }
+                finish(header)
+                source.completed(header.number)
             } else if !queues[header.disk].put(Decoded(header: header, buffer: buffer)) {
                 return
             }
@@ -127,19 +141,23 @@ package final class RestorePipeline: Sendable {
         }
     }
 
-    private func write(from queue: BoundedQueue<Decoded>, disk: Int) throws {
+    private func write(from queue: BoundedQueue<Decoded>) throws {
         while let decoded = queue.take() {
-            var position = 0
-            for extent in decoded.header.extents {
-                let length = Int(extent.length)
-                let part = unsafe UnsafeRawBufferPointer(
-                    rebasing: decoded.buffer.bytes[position..<position + length])
-                try unsafe sink.write(part, disk: disk, offset: extent.offset)
-                position += length
-            }
+            try write(decoded)
             pool.giveBack(decoded.buffer)
             finish(decoded.header)
             source.completed(decoded.header.number)
+        }
+    }
+
+    private func write(_ decoded: Decoded) throws {
+        var position = 0
+        for extent in decoded.header.extents {
+            let length = Int(extent.length)
+            let part = unsafe UnsafeRawBufferPointer(
+                rebasing: decoded.buffer.bytes[position..<position + length])
+            try unsafe sink.write(part, disk: decoded.header.disk, offset: extent.offset)
+            position += length
         }
     }
 
@@ -168,6 +186,9 @@ package final class RestorePipeline: Sendable {
             progress.add(content: header.rawLength)
         }
     }
+
+    /// Whether the chunk waits for all others, as tables do.
+    private func isHeldBack(_ header: FrameHeader) -> Bool { header.number == layout.bases[header.disk] }
 
     private func finish(_ header: FrameHeader) {
         if header.kind == .chunk { written.withLock { $0.append(header) } }

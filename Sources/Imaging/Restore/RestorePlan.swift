@@ -69,7 +69,9 @@ package struct RestorePlan: Sendable {
             let end = disk + 1 < layout.bases.count ? layout.bases[disk + 1] : layout.tableBase
             let regions = UInt64(layout.bases[disk])..<UInt64(end)
             let last = existing.ranges.filter { $0.overlaps(regions) }.last?.clamped(to: regions).upperBound
-            guard let last, case .region(_, let window)? = layout.place(of: UInt32(last - 1)) else { continue }
+            guard let last, case .region(_, let window)? = layout.place(of: UInt32(last - 1)) else {
+                continue
+            }
             guard window.offset < assignment.target.size else {
                 throw ImagingError(
                     "\(assignment.target.path) is too small: disk \(disk + 1) of the image has data behind "
@@ -87,7 +89,10 @@ package struct RestorePlan: Sendable {
                 throw ImagingError("\(target.path) is named for two disks of the image")
             }
             if let refusal = target.refusals(for: .restore, named: assignment.rule == .named).first {
-                throw ImagingError("\(target.path) \(refusal)")
+                let hint =
+                    refusal == .readOnly && target.kind == .blockDevice
+                    ? " (a killed capture leaves it so: 'blockdev --setrw \(target.path)' undoes that)" : ""
+                throw ImagingError("\(target.path) \(refusal)\(hint)")
             }
             guard target.sectorSize == entry.logicalSectorSize else {
                 throw ImagingError(
