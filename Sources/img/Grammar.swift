@@ -42,11 +42,13 @@ package enum Grammar {
         let mode = try self.mode(first)
         if mode == .help {
             return ["help"]
-                + (try words.dropFirst().map { word throws(UsageError) in try self.mode(word).rawValue })
+                + (try words.dropFirst().map { word throws(UsageError) in
+                    let topic = try self.mode(word)
+                    if topic.isMissing { throw missing(topic) }
+                    return topic.rawValue
+                })
         }
-        if mode.isMissing {
-            throw UsageError("'\(mode.rawValue)' belongs to a part of img that does not exist yet")
-        }
+        if mode.isMissing { throw missing(mode) }
         var arguments = [mode.rawValue]
         var positional = 0
         var takesValue = false
@@ -56,6 +58,7 @@ package enum Grammar {
                 takesValue = !takesValue && valueOptions.contains(word)
                 arguments.append(word)
             } else if positional < positionalCount(mode), !isOptionWord(word, of: mode) {
+                if mode == .info, word.lowercased() == "zisd" { throw missing(word, mode) }
                 positional += 1
                 arguments.append(word)
             } else {
@@ -109,15 +112,19 @@ package enum Grammar {
     }
 
     private static func keys(_ mode: Mode) -> [String: Word] {
-        let disks = ["disks": Word.value(option: "--disks")]
+        // The words that modes with disks have in common; each mode says which of them it knows.
+        let common: [String: Word] = [
+            "disks": .value(option: "--disks"), "wipe": .missing, "if": .missing, "rate": .missing,
+            "ttl": .missing,
+            "key": .missing, "linger": .missing,
+        ]
         switch mode {
-        case .makel: return disks.adding(["comp": .value(option: "--compression")])
-        case .restorel: return disks
+        case .makel: return common.adding(["comp": .value(option: "--compression")])
+        case .restorel: return common
         case .session:
-            return disks.adding([
-                "if": .value(option: "--interface"), "key": .value(option: "--key"),
-                "rate": .missing, "ttl": .missing, "linger": .missing, "clients": .missing, "t": .missing,
-                "time": .missing, "comp": .missing, "file": .missing,
+            return common.adding([
+                "if": .value(option: "--interface"), "key": .value(option: "--key"), "clients": .missing,
+                "t": .missing, "time": .missing, "comp": .missing, "file": .missing,
             ])
         default: return [:]
         }
@@ -163,6 +170,10 @@ package enum Grammar {
         }
         guard case .flag(let arguments) = meaning else { throw missing(word, mode) }
         return arguments
+    }
+
+    private static func missing(_ mode: Mode) -> UsageError {
+        UsageError("'\(mode.rawValue)' belongs to a part of img that does not exist yet")
     }
 
     private static func missing(_ word: String, _ mode: Mode) -> UsageError {
