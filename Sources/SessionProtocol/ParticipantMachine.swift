@@ -66,6 +66,8 @@ package struct ParticipantMachine: ~Copyable {
     var insisted = ChunkSet()
     /// Chunks that came over TCP when there was no buffer.
     var declined = ChunkSet()
+    /// Chunks in the pipeline of which TCP has brought a copy: the host does not send them again by itself.
+    var broughtOverControl: Set<UInt32> = []
     var isComplete = false
     var outcome: PipelineOutcome?
 
@@ -111,6 +113,7 @@ package struct ParticipantMachine: ~Copyable {
         guard inPipeline.remove(chunk) != nil else { return }
         remaining.remove(chunk)
         insisted.remove(chunk)
+        broughtOverControl.remove(chunk)
         failures[chunk] = nil
         progress.chunksDone += 1
         reporting.unreported.insert(chunk)
@@ -122,10 +125,11 @@ package struct ParticipantMachine: ~Copyable {
         guard inPipeline.remove(chunk) != nil else { return }
         let count = (failures[chunk] ?? 0) + 1
         failures[chunk] = count
+        let wasOverControl = broughtOverControl.remove(chunk) != nil
         send(NoticeMessage(level: .warning, text: "chunk \(chunk): \(reason)").encode())
         switch count {
-        case 1: break
-        case 2:
+        case 1 where !wasOverControl && now <= reporting.lastHeardOf + Tuning.unseenPatience: break
+        case 1, 2:
             insisted.insert(chunk)
             send(NeedMessage(mode: .overControl, chunks: ChunkSet([chunk])).encode())
         default: stop(reason: "chunk \(chunk) came wrong over TCP as well: \(reason)", now: now)

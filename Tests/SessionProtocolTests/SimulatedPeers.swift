@@ -138,6 +138,8 @@ final class SimulatedParticipant {
     var rewritten = 0
     /// Changes datagrams on this participant's link.
     var damage: ((inout [UInt8]) -> Void)?
+    /// Changes messages that come to it over TCP.
+    var damageControl: ((inout [UInt8]) -> Void)?
     private var connection: ConnectionID?
     private var wake: UInt64 = .max
     private var linkFree: UInt64 = 0

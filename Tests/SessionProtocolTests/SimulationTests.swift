@@ -287,4 +287,29 @@ import Testing
         #expect(all[0].badFrames == 2)
         #expect(all[0].machine.progress.chunksOverControl == 1)
     }
+
+    /// Nothing but TCP reaches it, and the first copies of one chunk that TCP brings are wrong.
+    @Test(arguments: [1, 2, 3])
+    func aChunkThatIsDamagedOverTCP(copies: Int) throws {
+        let scene = Scene(seed: 20, chunks: 12)
+        let host = try scene.host()
+        let all = try scene.participants(1, Faults(isDeaf: true))
+        let victim = scene.image.existing.first ?? 0
+        var left = copies
+        all[0].damageControl = { message in
+            guard message.count > 100, message[4] == 6, UInt32(message[8]) == victim, left > 0 else { return }
+            left -= 1
+            message[60] ^= 1
+        }
+        scene.world.runToEnd()
+        #expect(left == 0)
+        #expect(all[0].badFrames == copies)
+        if copies < 3 {
+            scene.expectComplete(all)
+        } else {
+            let sentence = "\(String(describing: all[0].end))"
+            #expect(sentence.contains("chunk \(victim) came wrong over TCP as well"), "\(sentence)")
+        }
+        scene.expectEnd(host, complete: copies < 3)
+    }
 }
