@@ -20,6 +20,16 @@ extension HostMachine {
         case .notice(let notice):
             if notice.level != .state { self.notice("\(label(index)): \(notice.text)") }
         case .done(let done):
+            // A word alone is not believed: somebody who has not said what it needs, or has less, is not done.
+            guard session.state == .running, seats[index].hasNeeded,
+                done.chunks >= UInt64(snapshots[index].chunksNeeded),
+                done.chunks <= UInt64(configuration.existing.count)
+            else {
+                let asked = seats[index].hasNeeded ? "\(snapshots[index].chunksNeeded) asked for" : "no NEED"
+                drop(connection, reason: "said DONE with \(done.chunks) chunks, \(asked)", now: now)
+                return
+            }
+            snapshots[index].chunksDone = snapshots[index].chunksNeeded
             let more = done.text.isEmpty ? "" : "; \(done.text)"
             conclude(index, .finished, result: "done, \(done.bytes.asBytes) written\(more)", now: now)
             send(.end(EndMessage(outcome: .finished, text: "")), to: index)
@@ -212,7 +222,6 @@ extension HostMachine {
         snapshots[index].state = state
         snapshots[index].result = result
         if state != .lost { lastFinish = now }
-        if state == .finished { snapshots[index].chunksDone = snapshots[index].chunksNeeded }
         emit(.event(state == .finished ? .finished(index) : .aborted(index, result)))
         countJoined()
     }

@@ -154,7 +154,8 @@ package struct ParticipantMachine: ~Copyable {
         case .failed(let reason): stop(reason: reason, now: now)
         case .done:
             self.outcome = outcome
-            if state == .inSession { sendDone(now: now) }
+            // Before START nobody is done: a participant that needs nothing waits for it as well.
+            if state == .inSession, reporting.hasStarted { sendDone(now: now) }
         }
     }
 

@@ -1,0 +1,112 @@
+// What the host believes, and what it bounds: its machine spoken to directly, by peers that break the rules.
+import Blocks
+import SessionProtocol
+import Testing
+
+/// A host's machine, and what it answered.
+private final class Spoken {
+    let scene: Scene
+    var machine: HostMachine
+    var now: UInt64
+    var closed: Set<ConnectionID> = []
+    var events: [String] = []
+    var end: (Bool, String)?
+
+    init(seed: UInt64, participants: Int, _ change: (inout HostConfiguration) -> Void = { _ in }) throws {
+        scene = Scene(seed: seed, chunks: 12)
+        now = scene.world.now
+        var configuration = try scene.host(participants: participants).configuration
+        change(&configuration)
+        machine = try HostMachine(configuration: configuration, now: now)
+    }
+
+    var existing: ChunkSet { scene.image.existing }
+
+    func take() {
+        while let output = machine.nextOutput() {
+            switch output {
+            case .close(let id): closed.insert(id)
+            case .event(.ended(let isComplete, let text)): end = (isComplete, text)
+            case .event(let event): events.append("\(event)")
+            default: break
+            }
+        }
+    }
+
+    func say(_ id: ConnectionID, _ bytes: [UInt8]) {
+        bytes.withBytes { machine.received(id, $0, now: now) }
+        take()
+    }
+
+    /// Connects and joins as machine `number`.
+    func join(_ id: ConnectionID, number: Int) {
+        let address = Address(ipv4: 0x0a00_0100 + UInt32(number))
+        machine.connected(id, from: Endpoint(address, port: 40000), now: now)
+        let bytes = [UInt8(number >> 8), UInt8(number & 255)]
+        say(
+            id,
+            JoinMessage(
+                nonce: [UInt8](repeating: 7, count: 32),
+                participant: GUID(random: bytes + [UInt8](repeating: 9, count: 14)), session: "lab1",
+                identity: ParticipantIdentity(name: "pc\(number)", mac: [2, 0, 0, 0] + bytes)
+            ).encode())
+    }
+
+    func need(_ id: ConnectionID) { say(id, NeedMessage(mode: .all, chunks: existing).encode()) }
+
+    func done(_ id: ConnectionID, chunks: Int) {
+        say(id, DoneMessage(chunks: UInt64(chunks), bytes: 1, text: "").encode())
+    }
+
+    func wait(_ time: UInt64) {
+        now += time
+        machine.advance(now: now)
+        take()
+    }
+}
+
+@Suite struct HostRulesTests {
+    @Test func doneBeforeTheStartIsNotBelieved() throws {
+        let host = try Spoken(seed: 60, participants: 2)
+        host.join(1, number: 1)
+        host.need(1)
+        host.done(1, chunks: host.existing.count)
+        #expect(host.closed == [1])
+        #expect(host.machine.snapshots[0].state != .finished)
+    }
+
+    @Test func doneWithoutNeedIsNotBelieved() throws {
+        let host = try Spoken(seed: 61, participants: 1)
+        host.join(1, number: 1)
+        host.wait(6_000 * ms)
+        #expect(host.machine.session.state == .running)
+        host.done(1, chunks: 0)
+        #expect(host.closed == [1])
+        #expect(host.machine.snapshots[0].state != .finished)
+        #expect(host.events.contains { $0.contains("said DONE with 0 chunks, no NEED") })
+    }
+
+    @Test func doneWithLessThanAskedForIsNotBelieved() throws {
+        let host = try Spoken(seed: 62, participants: 1)
+        host.join(1, number: 1)
+        host.need(1)
+        #expect(host.machine.session.state == .running)
+        host.done(1, chunks: host.existing.count - 1)
+        #expect(host.closed == [1])
+        #expect(host.machine.snapshots[0].state != .finished)
+        #expect(host.machine.snapshots[0].chunksDone == 0)
+        host.wait(300_000 * ms)
+        #expect(host.end?.0 == false)
+        #expect(host.machine.snapshots[0].chunksDone == 0)
+    }
+
+    @Test func doneWithEverythingIs() throws {
+        let host = try Spoken(seed: 63, participants: 1)
+        host.join(1, number: 1)
+        host.need(1)
+        host.done(1, chunks: host.existing.count)
+        #expect(host.machine.snapshots[0].state == .finished)
+        #expect(host.machine.snapshots[0].chunksDone == host.existing.count)
+        #expect(host.end?.0 == true)
+    }
+}
