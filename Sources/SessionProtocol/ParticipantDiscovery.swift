@@ -76,7 +76,7 @@ extension ParticipantMachine {
             nextSeek = now + Tuning.seekInterval
             emit(
                 .datagram(
-                    .everyone, SeekMessage(participant: participant, session: configuration.name).encode()))
+                    .everyone, SeekMessage(participant: seeker, session: configuration.name).encode()))
         }
         guard let firstFound, now >= firstFound + (mustSettle ? Tuning.settleTime : 0), now >= retryAt else {
             return

@@ -26,7 +26,10 @@ package struct ParticipantMachine: ~Copyable {
     package internal(set) var progress = ParticipantProgress()
 
     let configuration: ParticipantConfiguration
+    /// Who this is in JOIN: it gives back a seat, so only the host may see it.
     let participant: GUID
+    /// What SEEK, which everybody on the network sees, carries instead; nothing leads from it to `participant`.
+    let seeker: GUID
     private var outputs: [ParticipantOutput] = []
     private var outputsTaken = 0
 
@@ -84,8 +87,11 @@ package struct ParticipantMachine: ~Copyable {
             throw ConfigurationError(description: "a participant has 32 random bytes and a MAC address of 6")
         }
         self.configuration = configuration
-        participant = GUID(
-            random: Array(Digest.of(configuration.entropy + Array("participant".utf8)).bytes[..<16]))
+        func identifier(_ label: String) -> GUID {
+            GUID(random: Array(Digest.of(configuration.entropy + Array(label.utf8)).bytes[..<16]))
+        }
+        participant = identifier("participant")
+        seeker = identifier("seek")
         pool = ReassemblyPool(limit: configuration.poolBytes)
         nextSeek = now
         searchSince = now

@@ -312,4 +312,22 @@ import Testing
         }
         scene.expectEnd(host, complete: copies < 3)
     }
+
+    /// Whoever knows the identifier of JOIN could take the seat: the network must not see it.
+    @Test func theIdentifierOfJoinIsNotInSeek() throws {
+        let scene = Scene(seed: 21, chunks: 12)
+        try scene.host()
+        let one = try scene.participants(1)[0]
+        scene.world.runToEnd()
+        let body = Specification.messageHeaderBytes
+        try #require(one.firstMessage.count > body + 64)
+        let secret = Array(one.firstMessage[body + 48..<body + 64])
+        #expect(!one.seeks.isEmpty)
+        #expect(Set(secret).count > 4)
+        for datagram in one.seeks {
+            for start in 0...(datagram.count - 16) {
+                #expect(Array(datagram[start..<start + 16]) != secret)
+            }
+        }
+    }
 }
