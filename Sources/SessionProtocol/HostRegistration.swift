@@ -36,6 +36,8 @@ extension HostMachine {
             close(index)
         case .abort(let abort):
             conclude(index, .failed, result: abort.reason, now: now)
+            // Whoever leaves before the start was never part of it.
+            if session.state == .registering { seats[index].isSuperseded = true }
             close(index)
         case .chunk: drop(connection, reason: "sent a chunk that nobody asked for", now: now)
         case .join, .accept, .refuse, .start, .end:
@@ -262,13 +264,25 @@ extension HostMachine {
     mutating func endIfDue(now: UInt64) {
         let open = seats.indices.filter { seats[$0].isOpen }
         if open.isEmpty {
-            end(text: "everyone is through")
+            end(text: outcome(orElse: "everyone is through"))
             return
         }
         guard open.allSatisfy({ seats[$0].isSilent }) else { return }
         let lastSign = open.reduce(lastFinish) { max($0, seats[$1].lastHeard) }
         guard now >= lastSign + configuration.linger else { return }
         for index in open { conclude(index, .lost, result: "lost: silent until the session's end", now: now) }
-        end(text: "not everyone came back")
+        end(text: outcome(orElse: "not everyone came back"))
+    }
+
+    /// How many of those that count failed, and who and why; `text` if nobody did.
+    private func outcome(orElse text: String) -> String {
+        let counted = seats.indices.filter { !seats[$0].isSuperseded }
+        let failed = counted.filter { snapshots[$0].state != .finished }
+        guard !failed.isEmpty else { return text }
+        var parts = failed.prefix(8).map { index in
+            "\(snapshots[index].name): \(snapshots[index].result ?? snapshots[index].state.rawValue)"
+        }
+        if failed.count > parts.count { parts.append("and \(failed.count - parts.count) more") }
+        return "\(failed.count) of \(counted.count) failed: \(parts.joined(separator: "; "))"
     }
 }

@@ -109,4 +109,29 @@ private final class Spoken {
         #expect(host.machine.snapshots[0].chunksDone == host.existing.count)
         #expect(host.end?.0 == true)
     }
+
+    @Test func whoGivesUpBeforeTheStartWasNeverPartOfIt() throws {
+        let host = try Spoken(seed: 64, participants: 2)
+        host.join(1, number: 1)
+        host.say(1, AbortMessage(reason: "the disk sda is too small").encode())
+        for id in [2, 3] as [ConnectionID] {
+            host.join(id, number: Int(id))
+            host.need(id)
+        }
+        for id in [2, 3] as [ConnectionID] { host.done(id, chunks: host.existing.count) }
+        #expect(host.end?.0 == true)
+        #expect(host.end?.1 == "everyone is through")
+    }
+
+    @Test func theEndNamesThoseThatFailed() throws {
+        let host = try Spoken(seed: 65, participants: 3)
+        for id in [1, 2, 3] as [ConnectionID] {
+            host.join(id, number: Int(id))
+            host.need(id)
+        }
+        host.say(2, AbortMessage(reason: "sda: input/output error").encode())
+        for id in [1, 3] as [ConnectionID] { host.done(id, chunks: host.existing.count) }
+        #expect(host.end?.0 == false)
+        #expect(host.end?.1 == "1 of 3 failed: pc2: sda: input/output error")
+    }
 }
