@@ -78,23 +78,24 @@ extension HostMachine {
             }
             index = known
         } else {
-            guard seats.count(where: \.isOpen) < configuration.maximumParticipants,
-                seats.count < min(4 * configuration.maximumParticipants, Int(UInt16.max))
-            else {
-                return refuse(.full, "the session \(name) is full")
-            }
-            index = seats.count
+            guard let free = freeSeat() else { return refuse(.full, "the session \(name) is full") }
+            index = free
             supersede(join.identity, now: now)
-            seats.append(
-                Seat(
-                    participant: join.participant, identity: join.identity, slot: UInt16(index),
-                    lastHeard: now))
-            snapshots.append(
-                ParticipantSnapshot(
-                    name: join.identity.name, endpoint: peer, serial: join.identity.serial,
-                    mac: join.identity.mac,
-                    disks: join.identity.disks, linkMegabits: join.identity.linkMegabits, state: .joined,
-                    chunksNeeded: 0, chunksDone: 0))
+            let seat = Seat(
+                participant: join.participant, identity: join.identity, slot: UInt16(index), lastHeard: now)
+            let snapshot = ParticipantSnapshot(
+                name: join.identity.name, endpoint: peer, serial: join.identity.serial,
+                mac: join.identity.mac,
+                disks: join.identity.disks, linkMegabits: join.identity.linkMegabits, state: .joined,
+                chunksNeeded: 0, chunksDone: 0)
+            if index == seats.count {
+                seats.append(seat)
+                snapshots.append(snapshot)
+            } else {
+                forgetWanted(index)
+                seats[index] = seat
+                snapshots[index] = snapshot
+            }
         }
         uncount(index)
         seats[index].connection = connection
@@ -113,6 +114,18 @@ extension HostMachine {
         if session.state == .running { sendStart(to: index) }
         countJoined()
         emit(.event(.joined(index)))
+    }
+
+    /// The index of a seat for somebody new; nil: the session is full.
+    private func freeSeat() -> Int? {
+        if session.state == .registering, seats.count >= configuration.maximumParticipants {
+            // Whoever left before the start was never part of it: joining and leaving must not fill the session.
+            return seats.firstIndex { $0.connection == nil }
+        }
+        guard seats.count(where: \.isOpen) < configuration.maximumParticipants,
+            seats.count < min(4 * configuration.maximumParticipants, Int(UInt16.max))
+        else { return nil }
+        return seats.count
     }
 
     private func acceptance(_ nonce: [UInt8], slot: UInt16) -> [UInt8] {

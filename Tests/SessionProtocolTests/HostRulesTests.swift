@@ -134,4 +134,32 @@ private final class Spoken {
         #expect(host.end?.0 == false)
         #expect(host.end?.1 == "1 of 3 failed: pc2: sda: input/output error")
     }
+
+    @Test func joiningAndLeavingDoesNotFillTheSession() throws {
+        let host = try Spoken(seed: 66, participants: 2) { $0.maximumParticipants = 4 }
+        for number in 1...50 {
+            host.join(ConnectionID(number), number: number)
+            #expect(host.machine.session.joined == 1)
+            host.machine.disconnected(ConnectionID(number), reason: "closed", now: host.now)
+            host.take()
+        }
+        #expect(host.closed.isEmpty)
+        #expect(host.machine.snapshots.count == 4)
+        for number in 101...102 {
+            host.join(ConnectionID(number), number: number)
+            host.need(ConnectionID(number))
+        }
+        #expect(host.closed.isEmpty)
+        #expect(host.machine.session.state == .running)
+        for number in 101...102 { host.done(ConnectionID(number), chunks: host.existing.count) }
+        #expect(host.end?.0 == true)
+        #expect(host.machine.snapshots.count { $0.state == .finished } == 2)
+    }
+
+    @Test func aFullSessionTakesNobodyElse() throws {
+        let host = try Spoken(seed: 67, participants: 4) { $0.maximumParticipants = 3 }
+        for number in 1...4 { host.join(ConnectionID(number), number: number) }
+        #expect(host.closed == [4])
+        #expect(host.machine.session.joined == 3)
+    }
 }
