@@ -98,6 +98,10 @@ package enum Tuning {
     package static let readAhead = 4
     /// Chunks that may be on their way over TCP in the whole session, which bounds the host's memory.
     package static let chunksInFlightTotal = 16
+    /// Time without progress after which the chunks on their way to a participant no longer count among those.
+    package static let stallPatience: UInt64 = 10 * second
+    /// Chunks that may be on their way to participants that make no progress; beyond it they are dropped.
+    package static let chunksStalledTotal = 64
     /// Multicast passes after which a chunk that few still need goes over TCP.
     package static let passesBeforeControl = 2
 }

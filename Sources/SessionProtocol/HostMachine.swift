@@ -246,6 +246,7 @@ package struct HostMachine: ~Copyable {
                 fallSilent(index, reason: "is silent")
             }
             if !seats[index].isSilent { send(.notice(state), to: index) }
+            stall(index, now: now)
         }
         // Repairs nobody asks for any more; what is still asked for comes again with a report.
         repairs = repairs.filter { $0.value.pendingCount > 0 || now < $0.value.lastUse + 30 * second }

@@ -11,6 +11,8 @@ private final class Spoken {
     var closed: Set<ConnectionID> = []
     var events: [String] = []
     var end: (Bool, String)?
+    /// The chunks sent over each connection.
+    var chunks: [ConnectionID: Set<UInt32>] = [:]
 
     init(seed: UInt64, participants: Int, _ change: (inout HostConfiguration) -> Void = { _ in }) throws {
         scene = Scene(seed: seed, chunks: 12)
@@ -26,6 +28,10 @@ private final class Spoken {
         while let output = machine.nextOutput() {
             switch output {
             case .close(let id): closed.insert(id)
+            case .load(let chunk):
+                if let frame = scene.image.frame(chunk) { machine.frameLoaded(chunk, frame, now: now) }
+            case .send(let id, let bytes) where bytes[4] == 6:
+                chunks[id, default: []].insert(bytes[8..<12].reversed().reduce(0) { $0 << 8 | UInt32($1) })
             case .event(.ended(let isComplete, let text)): end = (isComplete, text)
             case .event(let event): events.append("\(event)")
             default: break
@@ -161,5 +167,32 @@ private final class Spoken {
         for number in 1...4 { host.join(ConnectionID(number), number: number) }
         #expect(host.closed == [4])
         #expect(host.machine.session.joined == 3)
+    }
+
+    /// As many as fill all places of TCP take nothing; one that does must get everything.
+    @Test func thoseThatTakeNothingDoNotBlockTCP() throws {
+        let host = try Spoken(seed: 68, participants: 5)
+        let all: [ConnectionID] = [1, 2, 3, 4, 5]
+        for id in all {
+            host.join(id, number: Int(id))
+            host.need(id)
+        }
+        func run(seconds: Int) {
+            for _ in 0..<2 * seconds {
+                for id in all {
+                    let got = id == 5 ? ChunkSet(host.chunks[5] ?? []) : ChunkSet()
+                    host.say(id, ReportMessage(hasHeard: false, done: got).encode())
+                }
+                host.wait(500 * ms)
+            }
+        }
+        run(seconds: 8)
+        #expect(host.chunks[5] == nil, "all places are taken")
+        #expect((1...4).allSatisfy { host.chunks[$0]?.count == Specification.chunksInFlight })
+        run(seconds: 22)
+        #expect(ChunkSet(host.chunks[5] ?? []) == host.existing)
+        #expect((1...4).allSatisfy { host.chunks[$0]?.count == Specification.chunksInFlight })
+        host.done(5, chunks: host.existing.count)
+        #expect(host.machine.snapshots[4].state == .finished)
     }
 }
