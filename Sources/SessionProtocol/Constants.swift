@@ -78,6 +78,8 @@ package enum Tuning {
     package static let needPatience: UInt64 = 5 * second
     /// A connection that has not joined or been answered by then is given up.
     package static let handshakePatience: UInt64 = 10 * second
+    /// Connections of one address that have not joined; whoever makes more must not keep others from joining.
+    package static let strangersPerAddress = 16
     /// A chunk sent by multicast that a participant does not mention within this time has not reached it.
     package static let unseenPatience: UInt64 = 3 * second
     /// Symbols in a row that contradict what is known of a chunk until they are believed: a damaged one is not.

@@ -90,7 +90,10 @@ package struct HostMachine: ~Copyable {
 
     /// A control connection was made by `from`.
     package mutating func connected(_ connection: ConnectionID, from: Endpoint, now: UInt64) {
-        guard connections.count < configuration.maximumParticipants + 64, session.state != .ended else {
+        let strangers = connections.values.count { $0.seat == nil && $0.peer.address == from.address }
+        guard connections.count < configuration.maximumParticipants + 64, session.state != .ended,
+            strangers < Tuning.strangersPerAddress
+        else {
             emit(.close(connection))
             return
         }

@@ -195,4 +195,16 @@ private final class Spoken {
         host.done(5, chunks: host.existing.count)
         #expect(host.machine.snapshots[4].state == .finished)
     }
+
+    @Test func idleConnectionsDoNotShutOthersOut() throws {
+        let host = try Spoken(seed: 69, participants: 1) { $0.maximumParticipants = 4 }
+        let stranger = Endpoint(Address(ipv4: 0x0a00_0063), port: 4000)
+        for id in 1000..<1500 as Range<ConnectionID> {
+            host.machine.connected(id, from: stranger, now: host.now)
+            host.take()
+        }
+        #expect(host.closed.count == 500 - 16)
+        host.join(1, number: 1)
+        #expect(host.machine.session.joined == 1)
+    }
 }
