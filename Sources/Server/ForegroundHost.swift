@@ -73,7 +73,7 @@ package final class ForegroundHost: Sendable {
         people.attend(runner)
         self.runner = runner
         display.note(
-            "session \(options.name): \(options.path), \(frames.image.existing.count) chunks, on "
+            "session \(options.name.onScreen): \(options.path.onScreen), \(frames.image.existing.count) chunks, on "
                 + "\(interface.interface.name), \(runner.endpoint), data to \(runner.dataEndpoint)")
         display.note("host key \(runner.fingerprint)")
     }
@@ -180,6 +180,7 @@ private final class Roll: Sendable {
             }
             return "\(all[index].name.onScreen) (\(all[index].endpoint.address))"
         }
+        func left(_ index: Int) { joined.withLock { _ = $0.remove(index) } }
         switch event {
         case .joined(let index):
             // Several may have joined since the snapshot was taken: those that were told of are counted.
@@ -191,9 +192,15 @@ private final class Roll: Sendable {
             return "\(who(index)) joined; registered/still needed \(count)/\(missing)"
         case .refused(let endpoint, let reason): return "\(endpoint.address) was refused: \(reason.onScreen)"
         case .started: return "the session has started"
-        case .silent(let index): return "\(who(index)) is silent; it may come back"
-        case .finished(let index): return "\(who(index)) is done"
-        case .aborted(let index, let reason): return "\(who(index)) gave up: \(reason.onScreen)"
+        case .silent(let index):
+            left(index)
+            return "\(who(index)) is silent; it may come back"
+        case .finished(let index):
+            left(index)
+            return "\(who(index)) is done"
+        case .aborted(let index, let reason):
+            left(index)
+            return "\(who(index)) gave up: \(reason.onScreen)"
         case .notice(let text): return text.onScreen
         case .ended: return nil
         }

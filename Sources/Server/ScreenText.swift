@@ -2,7 +2,7 @@
 
 extension String {
     /// The text without control characters: a participant's name must not move the host's cursor.
-    var onScreen: String {
+    package var onScreen: String {
         String(
             String.UnicodeScalarView(
                 unicodeScalars.map { scalar in

@@ -25,7 +25,7 @@ package final class SessionDisplay: Sendable {
     private let drawn = Mutex(0)
 
     package init(name: String, style: Style) {
-        self.name = name
+        self.name = name.onScreen
         self.style = style
     }
 

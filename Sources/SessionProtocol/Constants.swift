@@ -78,6 +78,8 @@ package enum Tuning {
     package static let needPatience: UInt64 = 5 * second
     /// A connection that has not joined or been answered by then is given up.
     package static let handshakePatience: UInt64 = 10 * second
+    /// Connections of one address that have not joined; whoever makes more must not keep others from joining.
+    package static let strangersPerAddress = 16
     /// A chunk sent by multicast that a participant does not mention within this time has not reached it.
     package static let unseenPatience: UInt64 = 3 * second
     /// Symbols in a row that contradict what is known of a chunk until they are believed: a damaged one is not.
@@ -98,6 +100,10 @@ package enum Tuning {
     package static let readAhead = 4
     /// Chunks that may be on their way over TCP in the whole session, which bounds the host's memory.
     package static let chunksInFlightTotal = 16
+    /// Time without progress after which the chunks on their way to a participant no longer count among those.
+    package static let stallPatience: UInt64 = 10 * second
+    /// Chunks that may be on their way to participants that make no progress; beyond it they are dropped.
+    package static let chunksStalledTotal = 64
     /// Multicast passes after which a chunk that few still need goes over TCP.
     package static let passesBeforeControl = 2
 }

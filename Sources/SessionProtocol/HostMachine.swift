@@ -90,7 +90,10 @@ package struct HostMachine: ~Copyable {
 
     /// A control connection was made by `from`.
     package mutating func connected(_ connection: ConnectionID, from: Endpoint, now: UInt64) {
-        guard connections.count < configuration.maximumParticipants + 64, session.state != .ended else {
+        let strangers = connections.values.count { $0.seat == nil && $0.peer.address == from.address }
+        guard connections.count < configuration.maximumParticipants + 64, session.state != .ended,
+            strangers < Tuning.strangersPerAddress
+        else {
             emit(.close(connection))
             return
         }
@@ -246,6 +249,7 @@ package struct HostMachine: ~Copyable {
                 fallSilent(index, reason: "is silent")
             }
             if !seats[index].isSilent { send(.notice(state), to: index) }
+            stall(index, now: now)
         }
         // Repairs nobody asks for any more; what is still asked for comes again with a report.
         repairs = repairs.filter { $0.value.pendingCount > 0 || now < $0.value.lastUse + 30 * second }

@@ -20,12 +20,24 @@ extension HostMachine {
         case .notice(let notice):
             if notice.level != .state { self.notice("\(label(index)): \(notice.text)") }
         case .done(let done):
+            // A word alone is not believed: somebody who has not said what it needs, or has less, is not done.
+            guard session.state == .running, seats[index].hasNeeded,
+                done.chunks >= UInt64(snapshots[index].chunksNeeded),
+                done.chunks <= UInt64(configuration.existing.count)
+            else {
+                let asked = seats[index].hasNeeded ? "\(snapshots[index].chunksNeeded) asked for" : "no NEED"
+                drop(connection, reason: "said DONE with \(done.chunks) chunks, \(asked)", now: now)
+                return
+            }
+            snapshots[index].chunksDone = snapshots[index].chunksNeeded
             let more = done.text.isEmpty ? "" : "; \(done.text)"
             conclude(index, .finished, result: "done, \(done.bytes.asBytes) written\(more)", now: now)
             send(.end(EndMessage(outcome: .finished, text: "")), to: index)
             close(index)
         case .abort(let abort):
             conclude(index, .failed, result: abort.reason, now: now)
+            // Whoever leaves before the start was never part of it.
+            if session.state == .registering { seats[index].isSuperseded = true }
             close(index)
         case .chunk: drop(connection, reason: "sent a chunk that nobody asked for", now: now)
         case .join, .accept, .refuse, .start, .end:
@@ -66,23 +78,24 @@ extension HostMachine {
             }
             index = known
         } else {
-            guard seats.count(where: \.isOpen) < configuration.maximumParticipants,
-                seats.count < min(4 * configuration.maximumParticipants, Int(UInt16.max))
-            else {
-                return refuse(.full, "the session \(name) is full")
-            }
-            index = seats.count
+            guard let free = freeSeat() else { return refuse(.full, "the session \(name) is full") }
+            index = free
             supersede(join.identity, now: now)
-            seats.append(
-                Seat(
-                    participant: join.participant, identity: join.identity, slot: UInt16(index),
-                    lastHeard: now))
-            snapshots.append(
-                ParticipantSnapshot(
-                    name: join.identity.name, endpoint: peer, serial: join.identity.serial,
-                    mac: join.identity.mac,
-                    disks: join.identity.disks, linkMegabits: join.identity.linkMegabits, state: .joined,
-                    chunksNeeded: 0, chunksDone: 0))
+            let seat = Seat(
+                participant: join.participant, identity: join.identity, slot: UInt16(index), lastHeard: now)
+            let snapshot = ParticipantSnapshot(
+                name: join.identity.name, endpoint: peer, serial: join.identity.serial,
+                mac: join.identity.mac,
+                disks: join.identity.disks, linkMegabits: join.identity.linkMegabits, state: .joined,
+                chunksNeeded: 0, chunksDone: 0)
+            if index == seats.count {
+                seats.append(seat)
+                snapshots.append(snapshot)
+            } else {
+                forgetWanted(index)
+                seats[index] = seat
+                snapshots[index] = snapshot
+            }
         }
         uncount(index)
         seats[index].connection = connection
@@ -101,6 +114,18 @@ extension HostMachine {
         if session.state == .running { sendStart(to: index) }
         countJoined()
         emit(.event(.joined(index)))
+    }
+
+    /// The index of a seat for somebody new; nil: the session is full.
+    private func freeSeat() -> Int? {
+        if session.state == .registering, seats.count >= configuration.maximumParticipants {
+            // Whoever left before the start was never part of it: joining and leaving must not fill the session.
+            return seats.firstIndex { $0.connection == nil }
+        }
+        guard seats.count(where: \.isOpen) < configuration.maximumParticipants,
+            seats.count < min(4 * configuration.maximumParticipants, Int(UInt16.max))
+        else { return nil }
+        return seats.count
     }
 
     private func acceptance(_ nonce: [UInt8], slot: UInt16) -> [UInt8] {
@@ -212,7 +237,6 @@ extension HostMachine {
         snapshots[index].state = state
         snapshots[index].result = result
         if state != .lost { lastFinish = now }
-        if state == .finished { snapshots[index].chunksDone = snapshots[index].chunksNeeded }
         emit(.event(state == .finished ? .finished(index) : .aborted(index, result)))
         countJoined()
     }
@@ -253,13 +277,25 @@ extension HostMachine {
     mutating func endIfDue(now: UInt64) {
         let open = seats.indices.filter { seats[$0].isOpen }
         if open.isEmpty {
-            end(text: "everyone is through")
+            end(text: outcome(orElse: "everyone is through"))
             return
         }
         guard open.allSatisfy({ seats[$0].isSilent }) else { return }
         let lastSign = open.reduce(lastFinish) { max($0, seats[$1].lastHeard) }
         guard now >= lastSign + configuration.linger else { return }
         for index in open { conclude(index, .lost, result: "lost: silent until the session's end", now: now) }
-        end(text: "not everyone came back")
+        end(text: outcome(orElse: "not everyone came back"))
+    }
+
+    /// How many of those that count failed, and who and why; `text` if nobody did.
+    private func outcome(orElse text: String) -> String {
+        let counted = seats.indices.filter { !seats[$0].isSuperseded }
+        let failed = counted.filter { snapshots[$0].state != .finished }
+        guard !failed.isEmpty else { return text }
+        var parts = failed.prefix(8).map { index in
+            "\(snapshots[index].name): \(snapshots[index].result ?? snapshots[index].state.rawValue)"
+        }
+        if failed.count > parts.count { parts.append("and \(failed.count - parts.count) more") }
+        return "\(failed.count) of \(counted.count) failed: \(parts.joined(separator: "; "))"
     }
 }

@@ -158,28 +158,55 @@ extension HostMachine {
         }
         seats[index].outstanding.remove(chunk)
         seats[index].control.remove(chunk)
-        if seats[index].inFlight.remove(chunk) != nil { controlInFlight -= 1 }
+        guard seats[index].inFlight.remove(chunk) != nil else { return }
+        seats[index].hasMoved = true
+        if seats[index].isStalled {
+            seats[index].isStalled = false
+            controlInFlight += seats[index].inFlight.count
+        } else {
+            controlInFlight -= 1
+        }
+    }
+
+    /// Nothing is in flight to the participant any more.
+    private mutating func land(_ index: Int) {
+        if !seats[index].isStalled { controlInFlight -= seats[index].inFlight.count }
+        seats[index].isStalled = false
+        seats[index].inFlight = []
+    }
+
+    /// Whoever takes nothing must not keep the others from TCP.
+    mutating func stall(_ index: Int, now: UInt64) {
+        guard !seats[index].inFlight.isEmpty, !seats[index].isStalled else { return }
+        if seats[index].hasMoved {
+            seats[index].hasMoved = false
+            seats[index].stillSince = now
+        }
+        guard now >= seats[index].stillSince + Tuning.stallPatience else { return }
+        seats[index].isStalled = true
+        controlInFlight -= seats[index].inFlight.count
+        let stalled = seats.reduce(0) { $0 + ($1.isStalled ? $1.inFlight.count : 0) }
+        guard stalled > Tuning.chunksStalledTotal, let connection = seats[index].connection else { return }
+        drop(connection, reason: "took no chunk over TCP for 10 seconds", now: now)
     }
 
     /// Forgets everything a participant wants; it must not be counted.
     mutating func forgetWanted(_ index: Int) {
-        controlInFlight -= seats[index].inFlight.count
+        land(index)
         seats[index].missing = ChunkSet()
         seats[index].outstanding = ChunkSet()
         seats[index].control = ChunkSet()
-        seats[index].inFlight = []
     }
 
     /// Everything that was under way is to be sent again; the participant must not be counted.
     mutating func requeue(_ index: Int) {
-        controlInFlight -= seats[index].inFlight.count
         var all = seats[index].missing.union(seats[index].outstanding)
         all = all.union(ChunkSet(seats[index].inFlight)).union(seats[index].control)
         let control = seats[index].isDeaf ? all : ChunkSet(all.numbers.filter(seats[index].insisted.contains))
         seats[index].missing = all.subtracting(control)
         seats[index].control = control
         seats[index].outstanding = ChunkSet()
-        seats[index].inFlight = []
+        land(index)
     }
 
     /// Lets the participant's missing chunks count, if it takes part.

@@ -17,6 +17,11 @@ struct Seat {
     var outstanding = ChunkSet()
     var control = ChunkSet()
     var inFlight: Set<UInt32> = []
+    /// Whether anything of `inFlight` has moved since it was last looked at, and since when nothing has.
+    var hasMoved = false
+    var stillSince: UInt64 = 0
+    /// Its `inFlight` does not move: it is not counted in the session's total, and gets nothing more until it does.
+    var isStalled = false
     /// Chunks whose seal or content was wrong twice: only over the connection.
     var insisted = ChunkSet()
     /// Whether its `missing` chunks count in the demand map.

@@ -226,7 +226,7 @@ extension HostMachine {
     mutating func pumpControl() {
         guard session.state == .running else { return }
         for index in seats.indices where !seats[index].control.isEmpty && !seats[index].isSilent {
-            guard let connection = seats[index].connection else { continue }
+            guard let connection = seats[index].connection, !seats[index].isStalled else { continue }
             while seats[index].inFlight.count < Specification.chunksInFlight,
                 controlInFlight < Tuning.chunksInFlightTotal, let chunk = seats[index].control.first
             {
@@ -235,6 +235,7 @@ extension HostMachine {
                     break
                 }
                 seats[index].control.remove(chunk)
+                if seats[index].inFlight.isEmpty { seats[index].hasMoved = true }
                 seats[index].inFlight.insert(chunk)
                 controlInFlight += 1
                 session.chunksOverControl += 1

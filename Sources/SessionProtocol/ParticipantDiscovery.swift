@@ -76,7 +76,7 @@ extension ParticipantMachine {
             nextSeek = now + Tuning.seekInterval
             emit(
                 .datagram(
-                    .everyone, SeekMessage(participant: participant, session: configuration.name).encode()))
+                    .everyone, SeekMessage(participant: seeker, session: configuration.name).encode()))
         }
         guard let firstFound, now >= firstFound + (mustSettle ? Tuning.settleTime : 0), now >= retryAt else {
             return
@@ -163,6 +163,7 @@ extension ParticipantMachine {
                 hasStarted = true
                 emit(.event(.started))
             }
+            if outcome != nil, state == .inSession { sendDone(now: now) }
         case .notice(let notice):
             if !notice.text.isEmpty { emit(.event(.notice(notice.text))) }
             if notice.level == .state, !hasStarted {
@@ -216,7 +217,6 @@ extension ParticipantMachine {
         reporting.begin(slot: accept.slot, now: now)
         isRejoining = false
         if isFirst { emit(.event(.accepted(session))) } else { emit(.event(.rejoined)) }
-        if outcome != nil { return sendDone(now: now) }
         if !isComplete { emit(.joinGroup(accept.group, port: accept.dataPort)) }
         sendNeed()
     }

@@ -26,7 +26,10 @@ package struct ParticipantMachine: ~Copyable {
     package internal(set) var progress = ParticipantProgress()
 
     let configuration: ParticipantConfiguration
+    /// Who this is in JOIN: it gives back a seat, so only the host may see it.
     let participant: GUID
+    /// What SEEK, which everybody on the network sees, carries instead; nothing leads from it to `participant`.
+    let seeker: GUID
     private var outputs: [ParticipantOutput] = []
     private var outputsTaken = 0
 
@@ -66,6 +69,8 @@ package struct ParticipantMachine: ~Copyable {
     var insisted = ChunkSet()
     /// Chunks that came over TCP when there was no buffer.
     var declined = ChunkSet()
+    /// Chunks in the pipeline of which TCP has brought a copy: the host does not send them again by itself.
+    var broughtOverControl: Set<UInt32> = []
     var isComplete = false
     var outcome: PipelineOutcome?
 
@@ -82,8 +87,11 @@ package struct ParticipantMachine: ~Copyable {
             throw ConfigurationError(description: "a participant has 32 random bytes and a MAC address of 6")
         }
         self.configuration = configuration
-        participant = GUID(
-            random: Array(Digest.of(configuration.entropy + Array("participant".utf8)).bytes[..<16]))
+        func identifier(_ label: String) -> GUID {
+            GUID(random: Array(Digest.of(configuration.entropy + Array(label.utf8)).bytes[..<16]))
+        }
+        participant = identifier("participant")
+        seeker = identifier("seek")
         pool = ReassemblyPool(limit: configuration.poolBytes)
         nextSeek = now
         searchSince = now
@@ -111,6 +119,7 @@ package struct ParticipantMachine: ~Copyable {
         guard inPipeline.remove(chunk) != nil else { return }
         remaining.remove(chunk)
         insisted.remove(chunk)
+        broughtOverControl.remove(chunk)
         failures[chunk] = nil
         progress.chunksDone += 1
         reporting.unreported.insert(chunk)
@@ -122,10 +131,11 @@ package struct ParticipantMachine: ~Copyable {
         guard inPipeline.remove(chunk) != nil else { return }
         let count = (failures[chunk] ?? 0) + 1
         failures[chunk] = count
+        let wasOverControl = broughtOverControl.remove(chunk) != nil
         send(NoticeMessage(level: .warning, text: "chunk \(chunk): \(reason)").encode())
         switch count {
-        case 1: break
-        case 2:
+        case 1 where !wasOverControl && now <= reporting.lastHeardOf + Tuning.unseenPatience: break
+        case 1, 2:
             insisted.insert(chunk)
             send(NeedMessage(mode: .overControl, chunks: ChunkSet([chunk])).encode())
         default: stop(reason: "chunk \(chunk) came wrong over TCP as well: \(reason)", now: now)
@@ -150,7 +160,8 @@ package struct ParticipantMachine: ~Copyable {
         case .failed(let reason): stop(reason: reason, now: now)
         case .done:
             self.outcome = outcome
-            if state == .inSession { sendDone(now: now) }
+            // Before START nobody is done: a participant that needs nothing waits for it as well.
+            if state == .inSession, reporting.hasStarted { sendDone(now: now) }
         }
     }
 

@@ -105,9 +105,13 @@ extension ParticipantMachine {
     /// Takes a chunk that came over TCP.
     mutating func takeFromControl(_ message: ChunkMessage, now: UInt64) {
         let chunk = message.chunk
-        guard let accepted, remaining.contains(chunk), !inPipeline.contains(chunk), !message.sealed.isEmpty,
+        guard let accepted, remaining.contains(chunk), !message.sealed.isEmpty,
             message.sealed.count <= accepted.maximumSealedBytes
         else { return }
+        guard !inPipeline.contains(chunk) else {
+            broughtOverControl.insert(chunk)
+            return
+        }
         if let assembly = assemblies[chunk] { discard(assembly) }
         guard let buffer = pool.take(length: message.sealed.count) else {
             declined.insert(chunk)
@@ -116,6 +120,7 @@ extension ParticipantMachine {
         message.sealed.withBytes { buffer.copy(from: $0, at: 0, count: $0.byteCount, to: 0) }
         progress.chunksOverControl += 1
         inPipeline.insert(chunk)
+        broughtOverControl.insert(chunk)
         emit(
             .event(
                 .frame(

@@ -138,6 +138,12 @@ final class SimulatedParticipant {
     var rewritten = 0
     /// Changes datagrams on this participant's link.
     var damage: ((inout [UInt8]) -> Void)?
+    /// What it sent to everyone.
+    var seeks: [[UInt8]] = []
+    /// The first message it sent over TCP: JOIN.
+    var firstMessage: [UInt8] = []
+    /// Changes messages that come to it over TCP.
+    var damageControl: ((inout [UInt8]) -> Void)?
     private var connection: ConnectionID?
     private var wake: UInt64 = .max
     private var linkFree: UInt64 = 0
@@ -259,9 +265,12 @@ final class SimulatedParticipant {
 
     private func perform(_ output: ParticipantOutput) {
         switch output {
-        case .datagram(let target, let bytes): world.discover(bytes, from: endpoint, to: target)
+        case .datagram(let target, let bytes):
+            seeks.append(bytes)
+            world.discover(bytes, from: endpoint, to: target)
         case .connect(let endpoint): world.connect(self, to: endpoint)
         case .send(let bytes):
+            if firstMessage.isEmpty { firstMessage = bytes }
             if let connection { world.connections[connection]?.sendToHost(bytes, in: world) }
         case .close:
             if let connection { world.connections[connection]?.closeByParticipant(in: world) }

@@ -164,6 +164,8 @@ final class SimulatedConnection {
     }
 
     func sendToParticipant(_ bytes: [UInt8], in world: Simulation) {
+        var bytes = bytes
+        participant.damageControl?(&bytes)
         schedule(bytes.count, free: &toParticipantFree, in: world) { [self] in
             guard isOpen, participant.isAlive else { return }
             // In two pieces, as TCP would.

@@ -267,7 +267,8 @@ import Testing
         scene.world.runToEnd()
         scene.expectComplete(all)
         #expect(refusing.end == .failed("the disk sda is too small"))
-        scene.expectEnd(host, complete: false)
+        // It gave up before the start, so it was never part of the session.
+        scene.expectEnd(host, complete: true)
         #expect(host.machine.snapshots.contains { $0.result == "the disk sda is too small" })
     }
 
@@ -286,5 +287,48 @@ import Testing
         scene.expectEnd(host, complete: true)
         #expect(all[0].badFrames == 2)
         #expect(all[0].machine.progress.chunksOverControl == 1)
+    }
+
+    /// Nothing but TCP reaches it, and the first copies of one chunk that TCP brings are wrong.
+    @Test(arguments: [1, 2, 3])
+    func aChunkThatIsDamagedOverTCP(copies: Int) throws {
+        let scene = Scene(seed: 20, chunks: 12)
+        let host = try scene.host()
+        let all = try scene.participants(1, Faults(isDeaf: true))
+        let victim = scene.image.existing.first ?? 0
+        var left = copies
+        all[0].damageControl = { message in
+            guard message.count > 100, message[4] == 6, UInt32(message[8]) == victim, left > 0 else { return }
+            left -= 1
+            message[60] ^= 1
+        }
+        scene.world.runToEnd()
+        #expect(left == 0)
+        #expect(all[0].badFrames == copies)
+        if copies < 3 {
+            scene.expectComplete(all)
+        } else {
+            let sentence = "\(String(describing: all[0].end))"
+            #expect(sentence.contains("chunk \(victim) came wrong over TCP as well"), "\(sentence)")
+        }
+        scene.expectEnd(host, complete: copies < 3)
+    }
+
+    /// Whoever knows the identifier of JOIN could take the seat: the network must not see it.
+    @Test func theIdentifierOfJoinIsNotInSeek() throws {
+        let scene = Scene(seed: 21, chunks: 12)
+        try scene.host()
+        let one = try scene.participants(1)[0]
+        scene.world.runToEnd()
+        let body = Specification.messageHeaderBytes
+        try #require(one.firstMessage.count > body + 64)
+        let secret = Array(one.firstMessage[body + 48..<body + 64])
+        #expect(!one.seeks.isEmpty)
+        #expect(Set(secret).count > 4)
+        for datagram in one.seeks {
+            for start in 0...(datagram.count - 16) {
+                #expect(Array(datagram[start..<start + 16]) != secret)
+            }
+        }
     }
 }

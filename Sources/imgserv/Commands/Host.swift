@@ -85,7 +85,7 @@ struct HostCommand: ParsableCommand {
             report.lines.forEach { Console.print($0) }
         }
         guard report.done else {
-            Console.error("imgserv: session \(name): \(report.result)")
+            Console.error("imgserv: session \(name.onScreen): \(report.result.onScreen)")
             throw ExitCode(1)
         }
     }
