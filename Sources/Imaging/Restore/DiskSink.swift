@@ -72,7 +72,8 @@ package final class DiskSink: ContentSink {
     package func abandon() {
         let touched = writers.withLock { $0.map(\.name) }
         if !touched.isEmpty {
-            report("\(touched.joined(separator: ", ")): emptied and not restored; the same command starts again")
+            let names = touched.joined(separator: ", ")
+            report("\(names): emptied and not restored; the same command starts again")
         }
         // Nothing more can be done about a disk that fails even to be closed; the first error is the one shown.
         for writer in writers.withLock({ $0 }) { try? writer.close() }
