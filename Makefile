@@ -6,7 +6,7 @@ SHELL := /bin/bash
 # Debian packages: what the build links, and what tests and the demo run.
 BUILD_PACKAGES := gcc g++ libc6-dev make pkg-config git libparted-dev libblkid-dev zlib1g-dev libzstd-dev libfuse3-dev
 TEST_PACKAGES := util-linux fdisk gdisk parted e2fsprogs xfsprogs btrfs-progs ntfs-3g fuse3 dosfstools mtools \
-	lvm2 mdadm iproute2 nftables ethtool procps mount jq
+	lvm2 mdadm iproute2 nftables ethtool procps mount jq python3
 PACKAGES := $(BUILD_PACKAGES) $(TEST_PACKAGES)
 
 # One configuration: what is tested is what ships. An undeclared import is an error.
