@@ -331,4 +331,29 @@ import Testing
             }
         }
     }
+
+    /// The host is lost between the last chunk and DONE: who comes back is through, with the same host or the next.
+    @Test(arguments: [false, true])
+    func theHostIsLostBeforeDone(another: Bool) throws {
+        let scene = Scene(seed: 22, chunks: 12)
+        let host = try scene.host()
+        let all = try scene.participants(1)
+        scene.world.run(limit: 600_000 * ms) { all[0].disk.count == scene.image.contents.count }
+        #expect(all[0].end == nil)
+        var last = host
+        if another {
+            host.crash(silently: false)
+            last = try scene.host()
+        } else {
+            for connection in scene.world.connections.values {
+                connection.closeByHost(in: scene.world)
+                connection.isOpen = true
+                connection.closeByParticipant(in: scene.world)
+            }
+        }
+        scene.world.runToEnd()
+        scene.expectComplete(all)
+        scene.expectEnd(last, complete: true)
+        #expect(all[0].log.contains { $0.contains("rejoined") })
+    }
 }
