@@ -37,6 +37,9 @@ package struct HostConfiguration: Sendable {
     /// The memory for frames that are being sent, in bytes; at least two of the longest are kept.
     package var frameMemory: Int = 64 << 20
     package var maximumParticipants: Int = 1024
+    /// Streams of the data plane, 1 to 8, each on a UDP port of its own counted up from `dataPort`: a fast network
+    /// card spreads the ports over its receive queues.
+    package var streams: Int = 1
 
     package init(
         name: String, session: UInt64, image: GUID, manifest: [UInt8], existing: ChunkSet,
@@ -72,6 +75,19 @@ package enum HostOutput: Sendable {
     /// Asks for the frame of a chunk: `frameLoaded` or `frameFailed` must follow, in any order and at any time.
     case load(UInt32)
     case event(HostEvent)
+}
+
+/// Datagrams of the data plane that go out back to back: one buffer, one system call, cut apart by the kernel.
+package struct Train: Equatable, Sendable {
+    /// Number of datagrams, at least 1; they lie behind one another in the buffer.
+    package let count: Int
+    /// Bytes of each of them.
+    package let datagramBytes: Int
+    /// The stream, and so the UDP port counted from the session's data port, they belong to.
+    package let stream: Int
+
+    /// Bytes of all of them.
+    package var byteCount: Int { count * datagramBytes }
 }
 
 /// Where a datagram of discovery goes.

@@ -3,7 +3,7 @@ internal import Blocks
 
 /// The host of one session: sans-I/O, driven by one thread.
 ///
-/// After every input take all `nextOutput()`, then all `nextDatagram`, and come back at `deadline` at the latest.
+/// After every input take all `nextOutput()`, then all `nextTrain`, and come back at `deadline` at the latest.
 /// Registration and reports are in HostRegistration.swift and HostReports.swift, the data plane in HostSender.swift.
 package struct HostMachine: ~Copyable {
     /// What a screen shows of the session.
@@ -171,7 +171,7 @@ package struct HostMachine: ~Copyable {
         return outputs[outputsTaken - 1]
     }
 
-    /// When to call `advance` and `nextDatagram` again at the latest; nil: the session is over.
+    /// When to call `advance` and `nextTrain` again at the latest; nil: the session is over.
     package func deadline(now: UInt64) -> UInt64? {
         guard session.state != .ended else { return nil }
         // Without anybody there is nobody to send beacons to.

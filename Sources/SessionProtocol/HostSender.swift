@@ -2,12 +2,27 @@
 internal import Blocks
 
 extension HostMachine {
-    /// Writes the next datagram of the data plane at `offset` and returns its length.
+    /// Writes the next train of the data plane at the buffer's beginning: at most `limit` datagrams of one size, which
+    /// go out back to back on one stream.
     ///
-    /// `buffer` must have `Specification.datagramBytes` from `offset` on. Nil: nothing to send, or not yet.
-    package mutating func nextDatagram(into buffer: inout MutableRawSpan, at offset: Int, now: UInt64) -> Int?
-    {
-        precondition(offset >= 0 && buffer.byteCount - offset >= Specification.datagramBytes)
+    /// `buffer` must have room for `limit` times `Specification.datagramBytes`. Nil: nothing to send, or not yet.
+    package mutating func nextTrain(into buffer: inout MutableRawSpan, limit: Int, now: UInt64) -> Train? {
+        precondition(limit > 0 && buffer.byteCount >= limit * Specification.datagramBytes)
+        var count = 0
+        while count < limit {
+            // A beacon is shorter than a symbol, so it goes alone.
+            let bytes = nextDatagram(
+                into: &buffer, at: count * Specification.datagramBytes, allowsBeacon: count == 0, now: now)
+            guard let bytes else { break }
+            count += 1
+            if bytes != Specification.datagramBytes { return Train(count: 1, datagramBytes: bytes, stream: 0) }
+        }
+        return count > 0 ? Train(count: count, datagramBytes: Specification.datagramBytes, stream: 0) : nil
+    }
+
+    private mutating func nextDatagram(
+        into buffer: inout MutableRawSpan, at offset: Int, allowsBeacon: Bool, now: UInt64
+    ) -> Int? {
         guard session.state != .ended else { return nil }
         if session.state == .running {
             chooseChunk()
@@ -22,7 +37,7 @@ extension HostMachine {
                 if writeSweep(into: &buffer, at: offset, now: now) { return Specification.datagramBytes }
             }
         }
-        guard now >= nextBeacon, session.joined > 0 else { return nil }
+        guard allowsBeacon, now >= nextBeacon, session.joined > 0 else { return nil }
         nextBeacon = now + Tuning.beaconInterval
         session.beacons += 1
         Beacon(

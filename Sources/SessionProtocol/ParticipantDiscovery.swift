@@ -217,7 +217,7 @@ extension ParticipantMachine {
         reporting.begin(slot: accept.slot, now: now)
         isRejoining = false
         if isFirst { emit(.event(.accepted(session))) } else { emit(.event(.rejoined)) }
-        if !isComplete { emit(.joinGroup(accept.group, port: accept.dataPort)) }
+        if !isComplete { emit(.joinGroup(accept.group, port: accept.dataPort, streams: Int(accept.streams))) }
         sendNeed()
     }
 

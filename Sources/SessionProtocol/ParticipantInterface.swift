@@ -96,8 +96,9 @@ package enum ParticipantOutput: Sendable {
     case send([UInt8])
     /// Closes the control connection once everything sent on it is out, and forgets it.
     case close
-    /// Joins the group on the interface of the route to the host and hands over its datagrams of that port.
-    case joinGroup(Address, port: UInt16)
+    /// Joins the group on the interface of the route to the host and hands over its datagrams of `streams` ports,
+    /// counted up from `port`.
+    case joinGroup(Address, port: UInt16, streams: Int)
     /// Leaves the group: nothing of it is needed any more.
     case leaveGroup
     case event(ParticipantEvent)

@@ -2,11 +2,20 @@
 internal import Blocks
 
 extension ParticipantMachine {
-    /// Takes one datagram of the data port.
+    /// Takes datagrams of a data port that came as one train: each of `segment` bytes, the last may be shorter.
     ///
     /// Only the host's own addresses are listened to. What a datagram says is believed only as far as it can do no
     /// harm: a wrong symbol costs a repair, because nothing is used before its seal and hash are right.
-    package mutating func datagram(_ bytes: RawSpan, from: Address, now: UInt64) {
+    package mutating func datagrams(_ bytes: RawSpan, segment: Int, from: Address, now: UInt64) {
+        var offset = 0
+        while offset < bytes.byteCount {
+            let end = segment > 0 ? min(offset + segment, bytes.byteCount) : bytes.byteCount
+            datagram(bytes.extracting(offset..<end), from: from, now: now)
+            offset = end
+        }
+    }
+
+    private mutating func datagram(_ bytes: RawSpan, from: Address, now: UInt64) {
         guard state == .inSession, let accepted, sources.contains(from) else {
             progress.foreignDatagrams += 1
             return
@@ -36,7 +45,7 @@ extension ParticipantMachine {
     }
 
     /// The kernel's count of datagrams it dropped for want of room in the socket (SO_RXQ_OVFL), since its start.
-    package mutating func socketDrops(_ total: UInt32) {
+    package mutating func socketDrops(_ total: UInt32, stream: Int) {
         let more = UInt64(total &- reporting.socketDrops)
         reporting.socketDrops = total
         reporting.inSocket += more

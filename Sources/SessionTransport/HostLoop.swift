@@ -239,9 +239,9 @@ final class HostLoop {
         for _ in 0..<HostLoop.train {
             if pendingDatagram == 0 {
                 let now = MonotonicClock.now()
-                let length = datagram.withMutableBytes { machine.nextDatagram(into: &$0, at: 0, now: now) }
-                guard let length else { return true }
-                pendingDatagram = length
+                let train = datagram.withMutableBytes { machine.nextTrain(into: &$0, limit: 1, now: now) }
+                guard let train else { return true }
+                pendingDatagram = train.byteCount
             }
             let bytes = unsafe UnsafeRawBufferPointer(rebasing: datagram.bytes[0..<pendingDatagram])
             do throws(SystemError) {

@@ -183,12 +183,12 @@ final class ParticipantLoop {
         guard let data else { return }
         for _ in 0..<ParticipantLoop.train {
             guard let arrival = unsafe try? data.receive(into: input.bytes) else { return }
-            if let drops = arrival.drops { machine.socketDrops(drops) }
+            if let drops = arrival.drops { machine.socketDrops(drops, stream: 0) }
             let from = Address(arrival.from.address)
             let now = MonotonicClock.now()
             input.withBytes(arrival.count) { datagram in
                 bursts.count(datagram)
-                machine.datagram(datagram, from: from, now: now)
+                machine.datagrams(datagram, segment: datagram.byteCount, from: from, now: now)
             }
         }
     }
@@ -313,7 +313,7 @@ final class ParticipantLoop {
             case .connect(let endpoint): connect(to: endpoint, &machine)
             case .send(let bytes): send(bytes, &machine)
             case .close: close(&machine)
-            case .joinGroup(let group, let port): join(group, port)
+            case .joinGroup(let group, let port, _): join(group, port)
             case .leaveGroup: leave()
             case .event(let event): note(event)
             }

@@ -179,7 +179,8 @@ import Testing
             for datagram in datagrams {
                 let bytes = mutate(datagram, &random)
                 bytes.withBytes {
-                    all[0].machine.datagram($0, from: Address(ipv4: 0x0a00_0001), now: now)
+                    all[0].machine.datagrams(
+                        $0, segment: $0.byteCount, from: Address(ipv4: 0x0a00_0001), now: now)
                     all[0].machine.discovery(
                         $0, from: Endpoint(Address(ipv4: 0x0a00_0001), port: 998), now: now)
                 }

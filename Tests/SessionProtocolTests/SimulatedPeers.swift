@@ -78,7 +78,7 @@ final class SimulatedHost {
     private func next() -> Int? {
         unsafe buffer.withUnsafeMutableBytes { pointer in
             var span = unsafe pointer.mutableBytes
-            return machine.nextDatagram(into: &span, at: 0, now: world.now)
+            return machine.nextTrain(into: &span, limit: 1, now: world.now)?.byteCount
         }
     }
 
@@ -231,7 +231,9 @@ final class SimulatedParticipant {
         for _ in 0..<copies {
             world.after(delay) { [self, datagram] in
                 guard isAlive else { return }
-                datagram.withBytes { machine.datagram($0, from: from, now: world.now) }
+                datagram.withBytes {
+                    machine.datagrams($0, segment: $0.byteCount, from: from, now: world.now)
+                }
                 pump()
             }
         }
@@ -275,7 +277,7 @@ final class SimulatedParticipant {
         case .close:
             if let connection { world.connections[connection]?.closeByParticipant(in: world) }
             connection = nil
-        case .joinGroup(let group, _): self.group = group
+        case .joinGroup(let group, _, _): self.group = group
         case .leaveGroup: group = nil
         case .event(let event): handle(event)
         }
