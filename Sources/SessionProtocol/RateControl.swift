@@ -126,7 +126,7 @@ struct RateControl {
         }
         toleratedLoss = max(Tuning.toleratedLoss, toleratedLoss * 0.98)
         guard nextDoubling == nil, rate < cap else { return }
-        let step = limit.map { rate > $0 / 10 * 9 } ?? false ? rate / 50 : rate / 10
+        let step = limit.map { rate > $0 / 10 * 9 } ?? false ? rate / 25 : rate / 5
         rate = min(cap, rate + max(step, 1))
         if let old = limit, rate > old { limit = rate }
     }
