@@ -92,7 +92,7 @@ package struct ParticipantMachine: ~Copyable {
         }
         participant = identifier("participant")
         seeker = identifier("seek")
-        pool = ReassemblyPool(limit: configuration.poolBytes)
+        pool = ReassemblyPool(limit: configuration.poolBytes, countsOnly: configuration.countsOnly)
         nextSeek = now
         searchSince = now
         stateSince = now

@@ -11,9 +11,11 @@
     package internal(set) var length = 0
     private let memory: UnsafeMutableRawBufferPointer
 
-    init(capacity: Int) {
+    /// Without memory its capacity only counts, and copies into it do nothing.
+    init(capacity: Int, hasMemory: Bool = true) {
         self.capacity = capacity
-        unsafe memory = UnsafeMutableRawBufferPointer.allocate(byteCount: max(capacity, 1), alignment: 64)
+        unsafe memory = UnsafeMutableRawBufferPointer.allocate(
+            byteCount: hasMemory ? max(capacity, 1) : 0, alignment: 64)
     }
 
     deinit { unsafe memory.deallocate() }
@@ -27,6 +29,7 @@
     func copy(from source: RawSpan, at from: Int, count: Int, to offset: Int) {
         precondition(count >= 0 && offset >= 0 && offset + count <= capacity)
         precondition(from >= 0 && from + count <= source.byteCount)
+        guard unsafe memory.count > 0 else { return }
         unsafe source.withUnsafeBytes { bytes in
             unsafe memory[offset..<offset + count].copyBytes(from: bytes[from..<from + count])
         }
@@ -40,7 +43,12 @@ struct ReassemblyPool {
     private(set) var allocated = 0
     private var free: [ReassemblyBuffer] = []
 
-    init(limit: Int) { self.limit = limit }
+    private let countsOnly: Bool
+
+    init(limit: Int, countsOnly: Bool = false) {
+        self.limit = limit
+        self.countsOnly = countsOnly
+    }
 
     /// How many chunks of `length` bytes there is room for now.
     func room(for length: Int) -> Int {
@@ -62,7 +70,7 @@ struct ReassemblyPool {
         while allocated + capacity > limit, let dropped = free.popLast() { allocated -= dropped.capacity }
         guard allocated + capacity <= limit else { return nil }
         allocated += capacity
-        let buffer = ReassemblyBuffer(capacity: capacity)
+        let buffer = ReassemblyBuffer(capacity: capacity, hasMemory: !countsOnly)
         buffer.length = length
         return buffer
     }
