@@ -91,7 +91,13 @@ let package = Package(
         tests("BlocksTests", ["Blocks", "TestSupport"]),
         tests("FECTests", ["FEC", "TestSupport"]),
         tests("ImageFormatTests", ["ImageFormat", "Blocks", "TestSupport"]),
-        tests("SessionProtocolTests", ["SessionProtocol", "Blocks", "TestSupport"]),
+        .target(
+            name: "SessionSimulation", dependencies: ["SessionProtocol", "Blocks"],
+            path: "Tests/SessionSimulation", swiftSettings: strict),
+        tests("SessionProtocolTests", ["SessionProtocol", "SessionSimulation", "Blocks", "TestSupport"]),
+        .executableTarget(
+            name: "simulate", dependencies: ["SessionSimulation", "Linux", "Blocks"],
+            path: "Benchmarks/simulation", swiftSettings: strict),
         tests("LinuxTests", ["Linux", "TestSupport", system]),
         tests("DiskTests", ["Disk", "Linux", "Blocks", "TestSupport", system]),
         tests("OverlayTests", ["Overlay", "Linux", "Blocks", "TestSupport", "img", system]),
