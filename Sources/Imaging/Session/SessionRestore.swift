@@ -177,7 +177,7 @@ package final class SessionRestore: Sendable {
 
     /// What the network did: how many symbols came, how many were lost where, and whether singly or in a row.
     private static func sentence(_ progress: ParticipantProgress?, _ bursts: LossBursts) -> String {
-        let progress = progress ?? ParticipantProgress()
+        guard let progress else { return "received nothing" }
         return "received \(progress.symbolsReceived) symbols; lost \(progress.lostOnWire) on the wire "
             + "(mean burst \(bursts.mean.fixed(1))), \(progress.lostInSocket) in the socket, "
             + "\(progress.lostForWantOfBuffers) for want of a buffer"
