@@ -2,6 +2,7 @@
 import Blocks
 import Glibc
 import Linux
+import SessionTransport
 import TestSupport
 import Testing
 
@@ -177,6 +178,40 @@ import Testing
         #expect(Int(found.drops) + found.datagrams.count == 801)
     }
 
+    @Test func fullSocketIsWaitedFor() throws {
+        let ends = try Ends(.ipv4)
+        // 8 Mbit/s, with a queue that has room for more than the socket's buffer.
+        try ends.lan.limitHost("tbf rate 8mbit burst 70kb limit 4mb")
+        ends.socket.setBuffers(receive: 4096, send: 128 << 10)
+        let train = (0..<45).flatMap { TrainTests.datagram($0, 1440) }
+        var sent = 0
+        while train.withBytes({ ends.sender.send($0, segment: 1440, to: 1) }) == .bytes(train.count) {
+            sent += 45
+            try #require(sent < 10_000, "the socket's buffer is never full")
+        }
+        #expect(train.withBytes { ends.sender.send($0, segment: 1440, to: 1) } == .wouldBlock)
+        let poller = try Poller()
+        try poller.add(ends.socket.number, token: 1, .writable)
+        var events: [Poller.Event] = []
+        try poller.wait(until: MonotonicClock.now() + 5_000_000_000, into: &events)
+        #expect(events.first?.readiness == .writable)
+        #expect(train.withBytes { ends.sender.send($0, segment: 1440, to: 1) } == .bytes(train.count))
+        // Everything that was taken arrives.
+        #expect(try ends.receive(sent + 45).datagrams.count == sent + 45)
+    }
+
+    @Test(arguments: [true, false])
+    func fullQueueIsNoSuccess(_ segmenting: Bool) throws {
+        let ends = try Ends(.ipv4, segmenting: segmenting)
+        try ends.lan.limitHost("tbf rate 8kbit burst 3kb limit 9kb")
+        let train = (0..<8).flatMap { TrainTests.datagram($0, 1440) }
+        var results: [TrainTransfer] = []
+        while results.count < 20, results.last != .noRoom {
+            results.append(train.withBytes { ends.sender.send($0, segment: 1440, to: 1) })
+        }
+        #expect(results.last == .noRoom, "\(results)")
+    }
+
     @Test func sourceIsTold() throws {
         let ends = try Ends(.ipv6)
         try ends.send(2)
@@ -190,5 +225,28 @@ import Testing
         #expect(inbox.source(0)?.address == host)
         #expect(inbox.hasSameSource(0, as: SocketAddress(host, port: 9)))
         #expect(!inbox.hasSameSource(0, as: SocketAddress(.any(.v6), port: 9)))
+    }
+}
+
+@Suite struct TrainLengthTests {
+    @Test func trainsAreAsLongAsTheNetworkBears() {
+        typealias Length = TrainLength
+        // No wire anywhere.
+        #expect(Length.datagrams(own: nil, isHardware: false, participants: [0, 0]) == 45)
+        // A bridge with real machines behind it.
+        #expect(Length.datagrams(own: nil, isHardware: false, participants: [0, 1000]) == 16)
+        #expect(Length.datagrams(own: nil, isHardware: true, participants: [1000]) == 16)
+        #expect(Length.datagrams(own: 1000, isHardware: true, participants: []) == 16)
+        #expect(Length.datagrams(own: 1000, isHardware: true, participants: [1000, 0]) == 16)
+        #expect(Length.datagrams(own: 1000, isHardware: true, participants: [1000, 2500]) == 45)
+        #expect(Length.datagrams(own: 10_000, isHardware: true, participants: [10_000, 0, 1000]) == 8)
+    }
+
+    @Test func buffersHoldMillisecondsOfTheLink() {
+        // The kernel doubles what is asked for.
+        #expect(TrainLength.sendBuffer(own: 1000) * 2 == 500_000)
+        #expect(TrainLength.sendBuffer(own: 10_000) * 2 == 5_000_000)
+        #expect(TrainLength.sendBuffer(own: 10) * 2 == 256 << 10)
+        #expect(TrainLength.sendBuffer(own: nil) * 2 == 1 << 20)
     }
 }

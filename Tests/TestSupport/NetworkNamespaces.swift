@@ -104,6 +104,11 @@ package final class NamespaceLAN: Sendable {
             "on")
     }
 
+    /// Puts a queue in front of the host's interface: the words of `tc qdisc`.
+    package func limitHost(_ discipline: String) throws {
+        try run("sh", "-ec", "tc -n \(host) qdisc replace dev eth0 root \(discipline)")
+    }
+
     /// Makes every station lose `percent` of the UDP datagrams that arrive, each by its own dice.
     package func setLoss(percent: Double) throws {
         let millionths = Int(percent * 10_000)
