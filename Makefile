@@ -15,7 +15,7 @@ BIN := .build/release
 DESTDIR ?=
 PREFIX ?= /usr/local
 
-.PHONY: help setup toolchain build test check demo bench fuzz clean install
+.PHONY: help setup toolchain build test check demo bench simulate fuzz clean install
 
 help: ## this list
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -43,7 +43,7 @@ test: setup ## build and run every test (as root: loop devices, network namespac
 	Tests/Demo/demo selftest
 
 check: setup ## formatting, directions of imports, forbidden imports
-	swift format lint --strict -r Package.swift Sources Tests
+	swift format lint --strict -r Package.swift Sources Tests Benchmarks
 	Tests/check-imports
 
 demo: build ## image three machines on a private network and prove the outcome
@@ -51,6 +51,11 @@ demo: build ## image three machines on a private network and prove the outcome
 
 bench: build ## capture and restore beside partclone, zstd and dd on one disk
 	IMG_BIN_DIR=$(BIN) Benchmarks/capture-restore
+
+simulate: setup ## sessions of up to 1000 participants on a virtual clock, compared with theory and targets
+	swift build $(SWIFT_FLAGS) --product simulate
+	$(BIN)/simulate $(SIMULATE)
+	$(if $(SIMULATE),,$(BIN)/simulate check)
 
 fuzz: setup ## run every fuzz target for a while
 	Tests/Fuzz/run
