@@ -48,7 +48,8 @@ enum Matrix {
     /// A thousand participants report once a second, so what was lost of the last chunk is repaired a second or two
     /// after it: the image must be long against that where there is loss.
     private static let rows: [(loss: Double, burst: Int, MiB: Int)] = [
-        (0, 1, 1024), (0.1, 1, 4096), (1, 1, 4096), (5, 1, 4096), (0.1, 20, 2048), (1, 20, 2048), (5, 20, 2048),
+        (0, 1, 1024), (0.1, 1, 4096), (1, 1, 4096), (5, 1, 4096),
+        (0.1, 20, 2048), (1, 20, 2048), (5, 20, 2048),
     ]
     private static let participants = [1, 30, 100, 1000]
     /// The series at 10 Gbit/s, where disks of 400 MB/s are slower than the wire.

@@ -76,8 +76,10 @@ struct Result: Codable, Sendable {
             && seed == other.seed
     }
 
-    static let heading =
-        "     n  loss %  burst  Mbit/s     MiB  seconds  ratio  airtime %  theory %  reports/s  mean  limit         wall s"
+    static let heading = """
+             n  loss %  burst  Mbit/s     MiB  seconds  ratio  airtime %  theory %  reports/s  mean  limit  \
+                wall s
+        """
 
     /// One line of the table.
     var line: String {

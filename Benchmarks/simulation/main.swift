@@ -54,7 +54,6 @@ func check(_ path: String) throws -> Bool {
     return isMet
 }
 
-
 do {
     let words = Array(CommandLine.arguments.dropFirst())
     if words.first == "check" {

@@ -105,7 +105,7 @@ package struct SimulatedImage: Sendable {
     package func frame(_ chunk: UInt32) -> [UInt8]? {
         guard let size = sizes[chunk] else { return nil }
         var writer = ByteWriter(
-            reserving: size.payload + SimulatedImage.headerBytes + Specification.sealBytes)
+            reserving: size.payload + SimulatedImage.headerBytes + HostMachine.sealReserve)
         writer.u16(1)
         writer.u16(36)
         writer.u32(UInt32(size.payload))
