@@ -170,11 +170,14 @@ final class HostLoop {
     }
 
     private func takeAnswers() {
-        for answer in loader.takeAnswers() {
-            switch answer {
-            case .loaded(let chunk, let frame): machine.frameLoaded(chunk, frame, now: MonotonicClock.now())
-            case .failed(let chunk, let reason):
-                machine.frameFailed(chunk, reason: reason, now: MonotonicClock.now())
+        var answers = loader.takeAnswers()
+        // A frame must have one owner, or its seal could only be put behind a copy of it.
+        answers.reverse()
+        while let answer = answers.popLast() {
+            let now = MonotonicClock.now()
+            switch consume answer {
+            case .loaded(let chunk, let frame): machine.frameLoaded(chunk, frame, now: now)
+            case .failed(let chunk, let reason): machine.frameFailed(chunk, reason: reason, now: now)
             }
         }
     }
