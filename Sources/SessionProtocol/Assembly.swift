@@ -78,14 +78,14 @@ internal import FEC
     private let symbols: UInt32
     /// nil: symbols are only counted.
     private let payload: UnsafeMutableRawPointer?
-    /// Stripes that are not whole; symbols in a row that contradicted; when the last symbol came.
+    /// Stripes that are not whole; symbols in a row that contradicted; when the last symbol came; the last place taken.
     private let counters: UnsafeMutablePointer<UInt64>
     /// Per place: `empty`, `source`, or the number of the parity symbol that lies there.
     private let contents: UnsafeMutablePointer<UInt8>
     private let counts: UnsafeMutablePointer<UInt8>
     private let parityCounts: UnsafeMutablePointer<UInt8>
 
-    static let counterBytes = 3 * 8
+    static let counterBytes = 4 * 8
 
     init(
         layout: StripeLayout, chunk: UInt32, generation: UInt8, payload: UnsafeMutableRawPointer?,
@@ -96,7 +96,7 @@ internal import FEC
         stripes = UInt32(layout.stripes)
         symbols = UInt32(layout.symbols)
         unsafe self.payload = payload
-        unsafe counters = tables.bindMemory(to: UInt64.self, capacity: 3)
+        unsafe counters = tables.bindMemory(to: UInt64.self, capacity: 4)
         unsafe counters[0] = UInt64(layout.stripes)
         unsafe contents = (tables + SymbolPlaces.counterBytes).bindMemory(
             to: UInt8.self, capacity: layout.symbols)
@@ -111,6 +111,13 @@ internal import FEC
     /// How many symbols in a row have named another generation or length.
     var contradictions: Int { unsafe Int(counters[1]) }
     func noteContradiction() { unsafe counters[1] += 1 }
+
+    /// Whether the sweep is still at this chunk, so that what is missing may only be on its way: the last sixteenth has
+    /// not been reached, and the last symbol came a moment ago.
+    func isComing(now: UInt64) -> Bool {
+        unsafe counters[3] < UInt64(symbols) / 16 * 15
+            && now < lastArrival + Specification.shortestReportInterval
+    }
 
     /// When the last symbol came, in nanoseconds.
     var lastArrival: UInt64 { unsafe counters[2] }
@@ -148,6 +155,7 @@ internal import FEC
                 from: bytes, byteCount: Specification.symbolBytes)
         }
         unsafe contents[index] = SymbolPlaces.source
+        unsafe counters[3] = max(counters[3], UInt64(index))
         advance(stripe, decoder)
         return .taken
     }
@@ -158,8 +166,10 @@ internal import FEC
     ) -> Assembly.Outcome {
         let sources = sourceCount(of: stripe)
         guard number < StripeLayout.symbolNumbers else { return .invalid }
-        guard count(of: stripe) < sources else { return .repeated }
         let isParity = number >= sources
+        // Parity comes behind all source symbols.
+        if isParity { unsafe counters[3] = UInt64(symbols) }
+        guard count(of: stripe) < sources else { return .repeated }
         let index = number * Int(stripes) + stripe
         let mark = isParity ? UInt8(number) : SymbolPlaces.source
         if isParity {

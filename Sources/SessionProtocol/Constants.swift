@@ -114,8 +114,9 @@ package enum Tuning {
     package static let lowestRate: UInt64 = 117_000
     /// Share lost on the wire that is put up with without looking whether sending less helps.
     package static let toleratedLoss = 0.03
-    /// Bytes on the way to a participant from which on it counts as at its limit: they wait in its socket. More by
-    /// what goes out in 5 ms, which the report itself takes.
+    /// Bytes on the way to a participant from which on it counts as at its limit: they wait in its socket.
+    ///
+    /// More by what goes out in 5 ms, which the report itself takes.
     package static let backlogBytes = 16 << 20
     /// A participant is at its limit, though it has lost nothing yet, when less than this part of its buffers is free.
     package static let scarceBuffers = 8

@@ -156,7 +156,8 @@ package struct Beacon: Equatable, Sendable {
     }
 
     package init(
-        stream: UInt8 = 0, state: SessionSnapshot.State, session: UInt64, nextSequence: UInt32, cursor: UInt32, sweeps: UInt32,
+        stream: UInt8 = 0, state: SessionSnapshot.State, session: UInt64, nextSequence: UInt32,
+        cursor: UInt32, sweeps: UInt32,
         rate: UInt64, joined: UInt16, needed: UInt16
     ) {
         self.stream = stream

@@ -193,7 +193,10 @@ package struct HostMachine: ~Copyable {
         var deadline = session.joined > 0 ? min(nextAnnounce, nextBeacon) : nextAnnounce
         if session.state == .running {
             deadline = min(deadline, now + Tuning.rateInterval)
-            if hasDatagram { deadline = min(deadline, pace.time(for: Tuning.trainDatagrams * Specification.datagramBytes, now: now)) }
+            if hasDatagram {
+                deadline = min(
+                    deadline, pace.time(for: Tuning.trainDatagrams * Specification.datagramBytes, now: now))
+            }
         } else if let startsAt = session.startsAt {
             deadline = min(deadline, startsAt)
         }

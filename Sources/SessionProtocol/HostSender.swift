@@ -178,7 +178,9 @@ extension HostMachine {
 
     /// The first chunk in the queue that has repairs and whose frame is there; the others are ordered.
     private mutating func readyRepair() -> UInt32? {
-        while let first = repairQueue.first, repairs[first]?.pendingCount ?? 0 == 0 { repairQueue.removeFirst() }
+        while let first = repairQueue.first, repairs[first]?.pendingCount ?? 0 == 0 {
+            repairQueue.removeFirst()
+        }
         for chunk in repairQueue.prefix(Tuning.readAhead) where repairs[chunk]?.pendingCount ?? 0 > 0 {
             if frames.has(chunk) { return chunk }
             order(chunk)

@@ -208,9 +208,8 @@ extension ParticipantMachine {
     /// What the chunks that are on their way lack, the oldest first, as far as `bytes` go; the rest the next time.
     private mutating func gaps(bytes: Int, now: UInt64) -> [ChunkGaps] {
         let sorted = assemblies.values.filter { assembly in
-            // The newest chunk lacks what has not been sent yet, unless it has stopped coming.
-            assembly.order != reporting.newest
-                || now >= assembly.places.lastArrival + Specification.shortestReportInterval
+            // The newest chunk lacks what has not been sent yet.
+            assembly.order != reporting.newest || !assembly.places.isComing(now: now)
         }.sorted { $0.order < $1.order }
         let pivot = sorted.firstIndex { $0.order >= reporting.resumeAt } ?? 0
         var gaps: [ChunkGaps] = []

@@ -57,6 +57,12 @@ struct ChunkRepair {
     }
 }
 
+/// A symbol that was sent as a repair.
+private struct SentRepair {
+    let sequence: UInt32
+    let number: UInt8
+}
+
 /// The repairs of one stripe.
 private struct StripeRepair {
     /// Symbols that are to be sent.
@@ -66,17 +72,18 @@ private struct StripeRepair {
     /// The source symbols that those who asked lack, if all of them named theirs.
     private var named: (UInt64, UInt64) = (0, 0)
     private var isNamed = false
-    /// The sequences of the last repairs, a ring: a report that has not seen one does not ask for it again.
-    private var sent = [32 of UInt32](repeating: 0)
+    /// The last repairs, a ring: a report that has not seen one does not ask for it again.
+    private var sent = [32 of SentRepair](repeating: SentRepair(sequence: 0, number: 0))
     private var sentCount = 0
 
     init(parityUsed: Int) { self.parityUsed = parityUsed }
 
     mutating func ask(_ gap: StripeGap, sources: Int, highest: UInt32) {
-        let onTheirWay = sentAfter(highest)
+        let missing = (gap.missing ?? []).filter { Int($0) < sources }
+        // Parity helps everybody, an original only who lacks it.
+        let onTheirWay = sentAfter(highest) { $0 >= sources || missing.contains(UInt8($0)) }
         let wanted = min(Int(gap.lacking), sources) - onTheirWay
         guard wanted > 0 else { return }
-        let missing = (gap.missing ?? []).filter { Int($0) < sources }
         if onTheirWay == 0, missing.count == Int(gap.lacking), pending == 0 || isNamed {
             if pending == 0 { named = (0, 0) }
             for number in missing { name(Int(number)) }
@@ -94,8 +101,13 @@ private struct StripeRepair {
     }
 
     mutating func takeNext(sources: Int, sequence: UInt32) -> Int {
-        sent[sentCount % sent.count] = sequence
+        let number = chooseNext(sources: sources)
+        sent[sentCount % sent.count] = SentRepair(sequence: sequence, number: UInt8(number))
         sentCount += 1
+        return number
+    }
+
+    private mutating func chooseNext(sources: Int) -> Int {
         let hasParity = parityUsed < StripeLayout.symbolNumbers - sources
         if isNamed, namedCount > 0, namedCount <= pending || !hasParity {
             pending = namedCount - 1
@@ -112,12 +124,12 @@ private struct StripeRepair {
         return sources + parityUsed - 1
     }
 
-    private func sentAfter(_ highest: UInt32) -> Int {
+    private func sentAfter(_ highest: UInt32, counting isOfUse: (Int) -> Bool) -> Int {
         var count = 0
-        while count < min(sentCount, sent.count),
-            isLater(sent[(sentCount - 1 - count) % sent.count], than: highest)
-        {
-            count += 1
+        for back in 0..<min(sentCount, sent.count) {
+            let repair = sent[(sentCount - 1 - back) % sent.count]
+            guard isLater(repair.sequence, than: highest) else { break }
+            if isOfUse(Int(repair.number)) { count += 1 }
         }
         return count
     }

@@ -59,7 +59,8 @@ struct SymbolWriter {
                 if index < layout.symbols {
                     let from = index * Specification.symbolBytes
                     unsafe payload.copyMemory(
-                        from: UnsafeRawBufferPointer(rebasing: source[from..<from + Specification.symbolBytes]))
+                        from: UnsafeRawBufferPointer(
+                            rebasing: source[from..<from + Specification.symbolBytes]))
                 } else {
                     let shape = StripeShape(
                         stripe: stripe, of: layout.stripes, sourceCount: layout.sourceCount(of: stripe))
