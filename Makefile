@@ -67,7 +67,7 @@ bench-disk: build ## capture and restore beside partclone, zstd and dd on one di
 simulate: setup ## sessions of up to 1000 participants on a virtual clock, compared with theory and targets
 	swift build $(SWIFT_FLAGS) --product simulate
 	$(BIN)/simulate $(SIMULATE)
-	$(if $(SIMULATE),,$(BIN)/simulate check)
+	$(if $(SIMULATE),,Benchmarks/simulation-report && $(BIN)/simulate check)
 
 fuzz: setup ## run every fuzz target for a while
 	Tests/Fuzz/run
