@@ -68,6 +68,7 @@ internal import CISAL
     /// - Parameters:
     ///   - source: `bytes` bytes, apart from all targets.
     ///   - divisors: `count` elements other than 0, one for each target.
+    ///   - count: How many targets, at most those of one pass.
     ///   - targets: `count` pointers to `bytes` bytes each.
     ///   - bytes: A multiple of 64.
     @inline(__always)
