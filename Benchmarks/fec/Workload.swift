@@ -1,5 +1,6 @@
 // What is measured, and the memory it works on.
 internal import FEC
+internal import Glibc
 
 /// One line of the table.
 struct Case {
@@ -67,7 +68,7 @@ struct Case {
         unsafe target.deallocate()
     }
 
-    /// Does a case for a second at least; gives back seconds per stripe.
+    /// Does a case for a second at least; gives back processor seconds per stripe.
     func secondsPerStripe(_ measured: Case) -> Double {
         repeated(measured) { chunk, shape in
             let buffer = unsafe UnsafeMutableRawBufferPointer(
@@ -88,7 +89,7 @@ struct Case {
         }
     }
 
-    /// Copies the stripes' source symbols to one place for a second; gives back seconds per stripe.
+    /// Copies the stripes' source symbols to one place for a second; gives back processor seconds per stripe.
     func copySecondsPerStripe(_ measured: Case) -> Double {
         repeated(measured) { chunk, shape in
             for number in 0..<shape.sourceCount {
@@ -99,9 +100,17 @@ struct Case {
         }
     }
 
+    /// Processor time of this process: what others do meanwhile does not count.
+    private func processorSeconds() -> Double {
+        var time = timespec()
+        unsafe clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &time)
+        return Double(time.tv_sec) + Double(time.tv_nsec) / 1e9
+    }
+
     private func repeated(_ measured: Case, _ body: (Int, StripeShape) -> Void) -> Double {
         let clock = ContinuousClock()
         let start = clock.now
+        let busyBefore = processorSeconds()
         var count = 0
         repeat {
             for chunk in 0..<measured.chunks {
@@ -114,6 +123,6 @@ struct Case {
             }
             count += measured.chunks * Self.stripes
         } while clock.now - start < Self.shortestRun
-        return (clock.now - start) / .seconds(1) / Double(count)
+        return (processorSeconds() - busyBefore) / Double(count)
     }
 }
