@@ -104,6 +104,8 @@ package enum Tuning {
     package static let stragglerLoss = 0.02
     /// How long the repairs of a chunk are remembered that nobody asks for any more.
     package static let repairMemory: UInt64 = 30 * second
+    /// Participants that must have reported before the rate is decided on, if there are so many.
+    package static let deciders = 32
     /// How often the rate is looked at.
     package static let rateInterval: UInt64 = 100 * millisecond
     /// The rate a session starts with, in bytes of UDP payload per second, where no link is known to be slower: 1 Gb/s.
@@ -121,8 +123,8 @@ package enum Tuning {
     /// A participant that has at least `manyBuffers` is at its limit, though it has lost nothing yet, when less than this
     /// part of them is free.
     package static let scarceBuffers = 0.5
-    package static let manyBuffers = 8
-    /// Share lost in the socket or for want of buffers that does not count as a limit.
+    package static let manyBuffers = 4
+    /// Share lost in the socket that does not count as a limit.
     package static let toleratedOwnLoss = 0.01
     /// Chunks loaded ahead of the cursor.
     package static let readAhead = 4

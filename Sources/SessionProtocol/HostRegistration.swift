@@ -182,6 +182,7 @@ extension HostMachine {
         nextBeacon = now + Tuning.beaconInterval
         for index in seats.indices where seats[index].isOpen && seats[index].connection != nil {
             snapshots[index].state = .receiving
+            seats[index].flow.begin(now: now)
             sendStart(to: index)
             count(index)
         }

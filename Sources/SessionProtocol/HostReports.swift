@@ -20,6 +20,7 @@ extension HostMachine {
         snapshots[index].writeRate = UInt64(report.writeRate) * KiB
         snapshots[index].decodeRate = UInt64(report.decodeRate) * KiB
         snapshots[index].freeBuffers = Int(report.freeBuffers)
+        seats[index].room = Int(report.freeBuffers)
         snapshots[index].received += UInt64(report.received)
         snapshots[index].lostOnWire += UInt64(report.lostOnWire)
         snapshots[index].lostInSocket += UInt64(report.lostInSocket)
@@ -144,10 +145,15 @@ extension HostMachine {
 
     mutating func decideRate(now: UInt64) {
         guard pace.isDue(now: now) else { return }
+        // The first that report must not speak for all.
+        let counted = seats.indices.filter { seats[$0].isCounted }
+        let heard = counted.count { seats[$0].flow.hasSample }
+        guard heard >= min(counted.count, Tuning.deciders) || pace.isOverdue(by: reportInterval * 2, now: now)
+        else { return }
         var samples: [RateSample] = []
         var wire: [Double] = []
         var own: [Double] = []
-        for index in seats.indices where seats[index].isCounted {
+        for index in counted {
             guard let sample = seats[index].flow.takeSample() else { continue }
             samples.append(sample)
             wire.append(seats[index].flow.wireLoss)

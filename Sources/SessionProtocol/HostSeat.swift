@@ -36,6 +36,8 @@ struct Seat {
     var isDeaf = false
     /// Since when its reports have said that nothing of the data plane arrives.
     var deafSince: UInt64?
+    /// Chunks it has room for, as far as is known: since its last report as many have gone out as that is less.
+    var room = 1
     /// What it reported lately, for the rate and for who is a straggler.
     var flow = SeatFlow()
 

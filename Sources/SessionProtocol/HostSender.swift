@@ -11,7 +11,8 @@ extension HostMachine {
         guard session.state != .ended else { return nil }
         if session.state == .running {
             chooseChunk()
-            if current == nil || sinceRepair >= Tuning.repairTurn - 1,
+            let isRepairTurn = current == nil || sinceRepair >= Tuning.repairTurn - 1 || demand.unsent == 0
+            if isRepairTurn,
                 let train = nextRepairs(into: &buffer, limit: limit, now: now)
             {
                 return train
@@ -79,19 +80,19 @@ extension HostMachine {
 
     /// The chunk the sweep comes to from a number on, going round.
     private func next(from number: UInt32) -> UInt32? {
-        if let nearest, seats[nearest].isCounted, !seats[nearest].missing.isEmpty {
-            return seats[nearest].missing.next(from: number) ?? seats[nearest].missing.first
-        }
-        return demand.next(from: number) ?? demand.next(from: 0)
+        guard demand.unsent == 0 else { return demand.next(from: number) ?? demand.next(from: 0) }
+        guard let nearest, seats[nearest].isCounted else { return nil }
+        return seats[nearest].missing.next(from: number) ?? seats[nearest].missing.first
     }
 
-    /// When everything has gone out once, whoever is nearest to its end comes first: nobody who lacks a little waits for
-    /// those who lack much.
+    /// When everything has gone out once, whoever is nearest to its end comes first, of those with room for a chunk:
+    /// nobody who lacks a little waits for those who lack much, and nothing goes out that nobody can take.
     private mutating func chooseNearest() {
         nearest = nil
         guard demand.live > 0, demand.unsent == 0 else { return }
         var fewest = Int.max
-        for index in seats.indices where seats[index].isCounted && !seats[index].missing.isEmpty {
+        for index in seats.indices 
+        where seats[index].isCounted && seats[index].room > 0 && !seats[index].missing.isEmpty {
             let count = seats[index].missing.count
             if count < fewest { (nearest, fewest) = (index, count) }
         }
@@ -165,6 +166,7 @@ extension HostMachine {
         for index in seats.indices where seats[index].isCounted && seats[index].missing.contains(chunk) {
             forget(chunk, of: index)
             seats[index].outstanding.insert(chunk)
+            seats[index].room -= 1
         }
         demand.markSent(chunk)
         // 2³²−1 is never a chunk's number here: the demand map is far smaller than that.

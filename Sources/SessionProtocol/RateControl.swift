@@ -95,6 +95,11 @@ package struct RateControl {
     /// Whether it is time to look at the reports.
     package func isDue(now: UInt64) -> Bool { now >= lastDecision + Tuning.rateInterval }
 
+    /// Whether that much more time has passed since the last decision.
+    func isOverdue(by time: UInt64, now: UInt64) -> Bool {
+        now >= lastDecision + Tuning.rateInterval + time
+    }
+
     /// Looks at what has been reported since the last decision, one sample per participant.
     ///
     /// The room follows the participant that is slower than nine in ten, never the very slowest of several, and never

@@ -1,4 +1,5 @@
 // What the reports of one participant say of how it keeps up, for the rate and for who is a straggler.
+internal import Blocks
 
 /// How one participant keeps up.
 struct SeatFlow {
@@ -18,12 +19,11 @@ struct SeatFlow {
     /// The most free buffers it has reported: all it has.
     private var mostFree = 0
 
-    /// Takes a report.
-    ///
-    /// - Parameters:
-    ///   - backlog: Bytes that have been sent and not seen by the participant.
-    ///   - chunkBytes: Mean length of the chunks.
-    ///   - rate: The host's rate in bytes per second.
+    /// The session starts: what the first report says is since now.
+    mutating func begin(now: UInt64) { last = (now, 0) }
+
+    /// Takes a report; `backlog` is what has been sent and not seen by the participant, in bytes, `chunkBytes` the mean
+    /// length of the chunks, `rate` the host's in bytes per second.
     mutating func note(_ report: ReportMessage, backlog: Int, chunkBytes: Int, rate: UInt64, now: UInt64) {
         defer { last = (now, report.chunksDone) }
         mostFree = max(mostFree, Int(report.freeBuffers))
@@ -41,10 +41,10 @@ struct SeatFlow {
         finished = finished.map { $0 + (done - $0) * 0.5 } ?? done
         let isBehind = backlog > Tuning.backlogBytes + Int(rate / 200)
         let free = Double(report.freeBuffers) / Double(max(mostFree, 1))
-        if free < Tuning.scarceBuffers, mostFree >= Tuning.manyBuffers {
+        if free < Tuning.scarceBuffers, hasWaiting(report) {
             // Its buffers fill up: it takes what it finishes, and less until half of them are free again.
             limited(to: (finished ?? delivered) * (0.75 + free / 2))
-        } else if own / total > Tuning.toleratedOwnLoss || isBehind {
+        } else if Double(report.lostInSocket) / total > Tuning.toleratedOwnLoss || isBehind {
             // One that drains a backlog is given room to. One report alone may have caught a bad moment.
             let taken = isBehind ? delivered * 0.9 : delivered
             limited(to: isLimited ? ((capacity ?? taken) + taken) / 2 : taken)
@@ -55,10 +55,24 @@ struct SeatFlow {
         sample = RateSample(capacity: capacity ?? Double(rate), delivered: delivered, wireLoss: share)
     }
 
+    /// Whether many of its buffers hold whole chunks that wait for the disk, not chunks that wait for repairs.
+    ///
+    /// A report that has no room for all chunks with gaps cannot tell.
+    private func hasWaiting(_ report: ReportMessage) -> Bool {
+        let bytes = report.gaps.reduce(0) { bytes, gap in
+            gap.stripes.reduce(bytes + ReportMessage.gapsHeaderBytes) { $0 + $1.encodedBytes }
+        }
+        return mostFree >= Tuning.manyBuffers && bytes < Specification.reportBytes / 2
+            && report.held.count - report.gaps.count >= mostFree / 4
+    }
+
     private mutating func limited(to bytes: Double) {
         capacity = bytes
         isLimited = true
     }
+
+    /// Whether there is something the rate has not been decided on.
+    var hasSample: Bool { sample != nil }
 
     mutating func takeSample() -> RateSample? {
         defer { sample = nil }
