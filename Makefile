@@ -70,7 +70,7 @@ bench-allocations: build ## what a session allocates per datagram
 simulate: setup ## sessions of up to 1000 participants on a virtual clock, compared with theory and targets
 	swift build $(SWIFT_FLAGS) --product simulate
 	$(BIN)/simulate $(SIMULATE)
-	$(if $(SIMULATE),,$(BIN)/simulate check)
+	$(if $(SIMULATE),,Benchmarks/simulation-report && $(BIN)/simulate check)
 
 fuzz: setup ## run every fuzz target for a while
 	Tests/Fuzz/run

@@ -145,5 +145,6 @@ if Context.environment["IMG_FUZZ"] == "1" {
         fuzzer("FuzzImageFile", ["ImageFormat", "Blocks"]),
         fuzzer("FuzzFrame", ["ImageFormat", "Blocks"]),
         fuzzer("FuzzManifest", ["ImageFormat", "Blocks"]),
+        fuzzer("FuzzSession", ["SessionProtocol", "Blocks"]),
     ]
 }

@@ -85,7 +85,8 @@ struct Result: Codable, Sendable {
     var line: String {
         [
             "\(n)".right(6), loss.fixed(1).right(8), "\(burst)".right(7), "\(link)".right(8),
-            "\(imageMiB)".right(8), seconds.fixed(2).right(9), (timeRatio.map { $0.fixed(3) } ?? "-").right(7),
+            "\(imageMiB)".right(8), seconds.fixed(2).right(9),
+            (timeRatio.map { $0.fixed(3) } ?? "-").right(7),
             (extraAirtime * 100).fixed(2).right(11), (theory * 100).fixed(2).right(10),
             "\(reportsPerSecond)".right(11), meanReportsPerSecond.fixed(0).right(6),
             "  " + limit + String(repeating: " ", count: max(0, 12 - limit.count)),

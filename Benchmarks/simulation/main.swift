@@ -12,8 +12,13 @@ import Synchronization
 final class Work: Sendable {
     private let plans: Mutex<[RoomPlan]>
     private let results = Mutex<[Result]>([])
+    private let output: String
 
-    init(_ plans: [RoomPlan]) { self.plans = Mutex(plans) }
+    /// Everything that has come out so far is in the file `output`.
+    init(_ plans: [RoomPlan], output: String) {
+        self.plans = Mutex(plans)
+        self.output = output
+    }
 
     /// Simulates one plan after the other, as long as there are any.
     func run() throws {
@@ -23,9 +28,10 @@ final class Work: Sendable {
             try room.run()
             let wall = Double(MonotonicClock.now() - start) / 1e9
             let result = Result(plan, room.figures, wallSeconds: wall)
-            results.withLock {
-                $0.append(result)
-                Console.print(result.line)
+            Console.print(result.line)
+            try results.withLock { (results) throws in
+                results.append(result)
+                try results.compared().write(output)
             }
         }
     }
@@ -34,7 +40,7 @@ final class Work: Sendable {
 }
 
 func simulate(_ options: Options) throws {
-    let work = Work(Matrix.plans(options))
+    let work = Work(Matrix.plans(options), output: options.output)
     let start = MonotonicClock.now()
     Console.print(Result.heading)
     let threads = (0..<processorCount()).map { index in
@@ -42,7 +48,6 @@ func simulate(_ options: Options) throws {
     }
     for thread in threads { try thread.join() }
     let results = work.all.compared()
-    try results.write(options.output)
     Console.print("\nin order, with ratios to one participant (\(options.output)):\n\(Result.heading)")
     for result in results { Console.print(result.line) }
     Console.print("\(Int((MonotonicClock.now() - start) / 1_000_000_000)) s in all")

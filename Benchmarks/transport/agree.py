@@ -1,15 +1,14 @@
 """Does the ceiling of this benchmark agree with the one that everybody here was given (../shared/bench/ceiling)?"""
 import os
 import re
-import statistics
 import subprocess
 from pathlib import Path
 
-from ground import ROOT, TOOLS, BenchError, Workspace, prepare, raise_limits
+from ground import ROOT, TOOLS, BenchError, Workspace, prepare
 from tools import ALL, Case
 from transfer import Job, Transfer
 
-ROUNDS = 3  # they take turns; medians count
+ROUNDS = 4  # they take turns; the best counts, because whatever else the machine does can only slow them
 TOLERANCE = 0.10
 TIMEOUT = 400
 
@@ -47,9 +46,8 @@ def agree():
     """Prints both ceilings side by side; 0 if they agree within TOLERANCE at every N."""
     folder = shared_folder()
     prepare(need_img=False)
-    raise_limits()
     disagreements = 0
-    print(f"MB/s of the slowest receiver, medians of {ROUNDS} runs by turns; theirs is {folder}/ceiling")
+    print(f"MB/s of the slowest receiver, best of {ROUNDS} runs by turns; theirs is {folder}/ceiling")
     print(f"{'N':>3} {'ours':>8} {'theirs':>8} {'ratio':>6}")
     with Workspace() as workspace, open(TOOLS / "log", "w", buffering=1) as log:
         job = Job(workspace, need_image=False)
@@ -58,9 +56,9 @@ def agree():
             for _ in range(ROUNDS):
                 ours.append(our_rate(workspace, job, n, log))
                 others.append(their_rate(folder, n))
-            ratio = statistics.median(ours) / statistics.median(others)
+            ratio = max(ours) / max(others)
             within = abs(ratio - 1) <= TOLERANCE
             disagreements += not within
-            print(f"{n:3} {statistics.median(ours):8.0f} {statistics.median(others):8.0f} {ratio:6.3f}"
+            print(f"{n:3} {max(ours):8.0f} {max(others):8.0f} {ratio:6.3f}"
                   f"{'' if within else '  they differ by more than 10 percent'}", flush=True)
     return 1 if disagreements else 0

@@ -6,6 +6,10 @@ internal import CISAL
 /// In a Cauchy code all coefficients are quotients 1/x, so ISA-L's multiplication tables are kept by x.
 /// There are only 255 of them, 8 KiB, which stay in the first cache; a row of the code needs no table of
 /// its own.
+///
+/// Sources are added one by one (`ec_encode_data_update`): ISA-L's dot product goes through all sources in
+/// steps of one cache line, and where stripes are interleaved that is 128 distant lines at a time, which no
+/// processor prefetches.
 @safe final class GaloisField {
     /// How many targets are worked on at a time: their symbols and one source fit the first cache.
     private static let rowsPerPass = 12
@@ -68,6 +72,7 @@ internal import CISAL
     /// - Parameters:
     ///   - source: `bytes` bytes, apart from all targets.
     ///   - divisors: `count` elements other than 0, one for each target.
+    ///   - count: How many targets, at most those of one pass.
     ///   - targets: `count` pointers to `bytes` bytes each.
     ///   - bytes: A multiple of 64.
     @inline(__always)

@@ -33,6 +33,7 @@
     /// - Parameters:
     ///   - number: `shape.sourceCount`…255.
     ///   - source: Holds the stripe's source symbols.
+    ///   - shape: Where they lie in it.
     ///   - target: `shape.symbolBytes` bytes apart from the source; whatever they held is overwritten.
     package func encode(
         _ number: UInt8, of source: RawSpan, _ shape: StripeShape, into target: UnsafeMutableRawBufferPointer
@@ -55,6 +56,7 @@
     ///
     /// - Parameters:
     ///   - source: Holds the stripe's source symbols.
+    ///   - shape: Where they lie in it.
     ///   - target: Memory apart from the source; a symbol's bytes from each position are overwritten.
     package func encode(
         of source: RawSpan, _ shape: StripeShape, into target: UnsafeMutableRawBufferPointer

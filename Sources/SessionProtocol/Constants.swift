@@ -97,7 +97,7 @@ package enum Tuning {
     /// Repairs take at most this share of the trains while the sweep has something to send: one in two.
     package static let repairTurn = 2
     /// Of that many datagrams one may go to those whom the room does not wait for, while somebody lacks a first copy.
-    package static let stragglerTurn = 64
+    package static let stragglerTurn = 100
     /// The most datagrams that may be saved up for them.
     package static let stragglerCredit = 4096
     /// A participant is a straggler if it loses three times what the middle one does and this share more.
@@ -118,8 +118,12 @@ package enum Tuning {
     ///
     /// More by what goes out in 5 ms, which the report itself takes.
     package static let backlogBytes = 16 << 20
-    /// A participant is at its limit, though it has lost nothing yet, when less than this part of its buffers is free.
-    package static let scarceBuffers = 8
+    /// A participant that has at least `manyBuffers` is at its limit, though it has lost nothing yet, when less than this
+    /// part of them is free.
+    package static let scarceBuffers = 0.5
+    package static let manyBuffers = 8
+    /// Share lost in the socket or for want of buffers that does not count as a limit.
+    package static let toleratedOwnLoss = 0.01
     /// Chunks loaded ahead of the cursor.
     package static let readAhead = 4
     /// Chunks that may be on their way over TCP in the whole session, which bounds the host's memory.

@@ -42,10 +42,14 @@ package struct HostMachine: ~Copyable {
     /// The chunk that is being swept.
     var current: Pass?
     var cursor: UInt32
+    /// The seat whose chunks the sweep brings, once everything has gone out.
+    var nearest: Int?
     /// Trains of the sweep since the last one of repairs.
     var sinceRepair = 0
     /// What the middle participant loses: on the wire, and in its socket and for want of buffers.
     var usualLoss = (wire: 0.0, own: 0.0)
+    /// Mean length of the frames that have been loaded, in bytes.
+    var chunkBytes = 1
     /// What may go to those the room does not wait for, in datagrams times `Tuning.stragglerTurn`.
     var stragglerCredit = 0
     /// Nanoseconds between the reports of a participant, as the last START said.

@@ -30,7 +30,7 @@ extension HostMachine {
             let behind = Int(Int32(bitPattern: sequences[stream] &- 1 &- highest))
             backlog += max(behind, 0) * Specification.datagramBytes
         }
-        seats[index].flow.note(report, backlog: backlog, rate: pace.rate, now: now)
+        seats[index].flow.note(report, backlog: backlog, chunkBytes: chunkBytes, rate: pace.rate, now: now)
     }
 
     /// Tells participants that multicast reaches from those it does not.

@@ -70,11 +70,31 @@ extension HostMachine {
     }
 
     private mutating func nextInSweep() -> UInt32? {
-        if let chunk = demand.next(from: cursor) { return chunk }
-        guard let chunk = demand.next(from: 0) else { return nil }
-        session.sweeps += 1
+        chooseNearest()
+        guard let chunk = next(from: cursor) else { return nil }
+        if chunk < cursor { session.sweeps += 1 }
         cursor = chunk
         return chunk
+    }
+
+    /// The chunk the sweep comes to from a number on, going round.
+    private func next(from number: UInt32) -> UInt32? {
+        if let nearest, seats[nearest].isCounted, !seats[nearest].missing.isEmpty {
+            return seats[nearest].missing.next(from: number) ?? seats[nearest].missing.first
+        }
+        return demand.next(from: number) ?? demand.next(from: 0)
+    }
+
+    /// When everything has gone out once, whoever is nearest to its end comes first: nobody who lacks a little waits for
+    /// those who lack much.
+    private mutating func chooseNearest() {
+        nearest = nil
+        guard demand.live > 0, demand.unsent == 0 else { return }
+        var fewest = Int.max
+        for index in seats.indices where seats[index].isCounted && !seats[index].missing.isEmpty {
+            let count = seats[index].missing.count
+            if count < fewest { (nearest, fewest) = (index, count) }
+        }
     }
 
     /// Few still need the chunk after several passes: it goes to them over TCP.
@@ -243,6 +263,7 @@ extension HostMachine {
     /// Notes what a chunk consists of; other bytes than before need a new generation.
     private mutating func remember(_ chunk: UInt32, _ content: UInt64, length: Int) {
         guard let record = records[chunk] else {
+            chunkBytes += (length - chunkBytes) / (records.count + 1)
             records[chunk] = ChunkRecord(content: content, length: length)
             return
         }
@@ -274,7 +295,7 @@ extension HostMachine {
         guard session.state == .running else { return }
         var next = current.map { $0.chunk &+ 1 } ?? cursor
         for _ in 0..<Tuning.readAhead {
-            guard let chunk = demand.next(from: next) ?? demand.next(from: 0) else { return }
+            guard let chunk = self.next(from: next) else { return }
             order(chunk)
             next = chunk &+ 1
         }

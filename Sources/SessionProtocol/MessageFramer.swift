@@ -1,17 +1,17 @@
 // Cuts a byte stream into control messages, with a bound on what is kept.
-internal import Blocks
+package import Blocks
 
 /// Collects the bytes of one control connection and gives out whole messages.
-struct MessageFramer {
+package struct MessageFramer {
     /// The longest body taken at all: a peer that has not said who it is gets little memory.
     var longestBody: Int
     private var pending: [UInt8] = []
     private var consumed = 0
 
-    init(longestBody: Int) { self.longestBody = longestBody }
+    package init(longestBody: Int) { self.longestBody = longestBody }
 
     /// Appends bytes as they came from the connection.
-    mutating func append(_ bytes: RawSpan) {
+    package mutating func append(_ bytes: RawSpan) {
         if consumed > 0, consumed >= pending.count / 2 {
             pending.removeFirst(consumed)
             consumed = 0
@@ -22,7 +22,7 @@ struct MessageFramer {
     /// The next whole message, or nil while there is none; unknown ones are skipped.
     ///
     /// After an error the connection is of no further use.
-    mutating func next() throws(DecodeError) -> ControlMessage? {
+    package mutating func next() throws(DecodeError) -> ControlMessage? {
         while pending.count - consumed >= Specification.messageHeaderBytes {
             let start = consumed
             let (length, number, flags) = try pending.withBytes {

@@ -6,12 +6,14 @@
 /// is the largest of n nearly normal numbers of mean kl and variance kl. Whatever nine stripes in ten need anyway
 /// costs nothing when it is sent at once, and saves most participants a report and a wait. On a clean network, and for
 /// a single participant on a good one, that is nothing.
-struct ProactiveParity {
+package struct ProactiveParity {
     /// The share of symbols a participant loses on the wire, averaged over participants and about a second.
-    private(set) var loss = 0.0
+    package private(set) var loss = 0.0
+
+    package init() {}
 
     /// Takes the mean share lost since the last call.
-    mutating func note(_ share: Double) {
+    package mutating func note(_ share: Double) {
         // Up at once, down slowly: parity too late costs more than a little too much of it.
         loss += (share - loss) * (share > loss ? 0.5 : 0.2)
         if loss < 1e-5 { loss = 0 }
@@ -21,7 +23,7 @@ struct ProactiveParity {
     ///
     /// In the tail, where nothing else is left to send while participants wait for the next report, there is enough
     /// for nearly every stripe of everybody.
-    func count(sources: Int, participants: Int, isTail: Bool) -> Int {
+    package func count(sources: Int, participants: Int, isTail: Bool) -> Int {
         guard loss > 0, participants > 0 else { return 0 }
         let mean = Double(sources) * loss
         let deviations = ProactiveParity.tenthPercentile(ofLargestOf: participants) + (isTail ? 2.5 : 0)
@@ -31,7 +33,7 @@ struct ProactiveParity {
     }
 
     /// What the largest of n standard normal numbers exceeds with a probability of nine in ten: Φ⁻¹(0.1^(1/n)).
-    static func tenthPercentile(ofLargestOf participants: Int) -> Double {
+    package static func tenthPercentile(ofLargestOf participants: Int) -> Double {
         // At n = 1, 2, 4, … 1024; in between straight lines over the logarithm are right to 0.02.
         let table = [-1.282, -0.478, 0.157, 0.674, 1.108, 1.480, 1.808, 2.101, 2.368, 2.613, 2.841]
         let power = Int.bitWidth - 1 - max(participants, 1).leadingZeroBitCount

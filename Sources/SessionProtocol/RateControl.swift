@@ -1,20 +1,26 @@
 // How fast the host sends: a token bucket, and a rate that follows what most participants can take.
 
 /// What one participant's reports said of a moment.
-struct RateSample {
+package struct RateSample {
     /// Bytes per second it can take, as far as is known.
-    let capacity: Double
+    package let capacity: Double
     /// Bytes per second it has received.
-    let delivered: Double
+    package let delivered: Double
     /// Share of what was sent that was lost on the wire, 0 to 1.
-    let wireLoss: Double
+    package let wireLoss: Double
+
+    package init(capacity: Double, delivered: Double, wireLoss: Double) {
+        self.capacity = capacity
+        self.delivered = delivered
+        self.wireLoss = wireLoss
+    }
 }
 
 /// The rate of the data plane in bytes of UDP payload per second.
-struct RateControl {
+package struct RateControl {
     /// The rate is never above this: `rate=`, or the slowest link known.
     private(set) var cap: UInt64
-    private(set) var rate: UInt64
+    package private(set) var rate: UInt64
     /// Bytes that may be sent now, in billionths, so that no fraction is lost.
     private var tokens: UInt64
     private var lastRefill: UInt64
@@ -28,7 +34,7 @@ struct RateControl {
     /// The rate was lowered for a loss on the wire, to see whether that helps: rate and loss before, and since when.
     private var trial: (rate: UInt64, loss: Double, since: UInt64)?
 
-    init(cap: UInt64, now: UInt64) {
+    package init(cap: UInt64, now: UInt64) {
         self.cap = max(cap, 1)
         rate = max(min(self.cap / 8, Tuning.firstRate), 1)
         tokens = UInt64(Tuning.firstBurstBytes) * second
@@ -38,13 +44,13 @@ struct RateControl {
     }
 
     /// Nothing may be sent faster than this from now on.
-    mutating func limit(to cap: UInt64) {
+    package mutating func limit(to cap: UInt64) {
         self.cap = max(cap, 1)
         rate = min(rate, self.cap)
     }
 
     /// The session begins to send: only now does time count for the start's steps.
-    mutating func begin(now: UInt64) {
+    package mutating func begin(now: UInt64) {
         lastRefill = now
         lastDecision = now
         if nextDoubling != nil { nextDoubling = now + Tuning.doublingInterval }
@@ -53,7 +59,7 @@ struct RateControl {
     // MARK: The bucket
 
     /// Takes up to `most` datagrams' worth from the bucket; none if there are fewer than `least`.
-    mutating func take(_ most: Int, atLeast least: Int, now: UInt64) -> Int {
+    package mutating func take(_ most: Int, atLeast least: Int, now: UInt64) -> Int {
         refill(now: now)
         let cost = UInt64(Specification.datagramBytes) * second
         let count = Int(min(tokens / cost, UInt64(most)))
@@ -87,14 +93,14 @@ struct RateControl {
     // MARK: The rate
 
     /// Whether it is time to look at the reports.
-    func isDue(now: UInt64) -> Bool { now >= lastDecision + Tuning.rateInterval }
+    package func isDue(now: UInt64) -> Bool { now >= lastDecision + Tuning.rateInterval }
 
     /// Looks at what has been reported since the last decision, one sample per participant.
     ///
     /// The room follows the participant that is slower than nine in ten, never the very slowest of several, and never
     /// below half of what the middle one takes: whoever is slower finishes in later sweeps. A loss on the wire counts if
     /// most have it and sending less lessens it.
-    mutating func decide(_ samples: [RateSample], now: UInt64) {
+    package mutating func decide(_ samples: [RateSample], now: UInt64) {
         guard isDue(now: now), !samples.isEmpty else { return }
         lastDecision = now
         let capacities = samples.map(\.capacity).sorted()

@@ -5,36 +5,36 @@ internal import Blocks
 ///
 /// Any symbol it has not seen helps a participant, so what a stripe needs is the *largest* number anybody lacks. As long
 /// as everybody names what is missing and the union is no larger than that, the originals go out; otherwise fresh parity.
-struct ChunkRepair {
+package struct ChunkRepair {
     /// A symbol to be sent.
-    struct Symbol: Equatable {
-        let stripe: Int
+    package struct Symbol: Equatable {
+        package let stripe: Int
         /// Its number within the stripe; from the source count on it is parity.
-        let number: Int
+        package let number: Int
     }
 
     let layout: StripeLayout
     private var stripes: [StripeRepair]
     /// Symbols that are to be sent.
-    private(set) var pendingCount = 0
+    package private(set) var pendingCount = 0
     private var cursor = 0
     /// When the last repair was sent or asked for, in nanoseconds.
     var lastUse: UInt64
 
     /// `parityUsed` parity symbols of each stripe have been sent before.
-    init(layout: StripeLayout, parityUsed: Int, now: UInt64) {
+    package init(layout: StripeLayout, parityUsed: Int, now: UInt64) {
         self.layout = layout
         stripes = Array(repeating: StripeRepair(parityUsed: parityUsed), count: layout.stripes)
         lastUse = now
     }
 
     /// The most parity symbols any stripe has sent.
-    var parityUsed: Int { stripes.reduce(0) { max($0, $1.parityUsed) } }
+    package var parityUsed: Int { stripes.reduce(0) { max($0, $1.parityUsed) } }
 
     /// Takes what a report that has seen `highest` says of a stripe, and returns how many symbols it adds.
     ///
     /// Stripes and numbers the frame does not have are ignored. What has been sent since is on its way and not asked for.
-    mutating func ask(_ gap: StripeGap, highest: UInt32) -> Int {
+    package mutating func ask(_ gap: StripeGap, highest: UInt32) -> Int {
         let stripe = Int(gap.stripe)
         guard stripe < layout.stripes else { return 0 }
         let before = stripes[stripe].pending
@@ -45,7 +45,7 @@ struct ChunkRepair {
     }
 
     /// Takes the next symbol to be sent, from one stripe after the other; it goes out as `sequence`.
-    mutating func takeNext(sequence: UInt32) -> Symbol? {
+    package mutating func takeNext(sequence: UInt32) -> Symbol? {
         guard pendingCount > 0 else { return nil }
         while stripes[cursor].pending == 0 { cursor = (cursor + 1) % stripes.count }
         let stripe = cursor

@@ -115,7 +115,7 @@ import Testing
 
     @Test func theRoomDoesNotWaitForASlowParticipant() throws {
         func secondsOfTheFast(withSlow: Bool) throws -> UInt64 {
-            let scene = Scene(seed: 9, chunks: 100)
+            let scene = Scene(seed: 9, chunks: 400)
             let host = try scene.host(participants: withSlow ? 6 : 5)
             let fast = try scene.participants(5, Faults(diskRate: 50_000_000, poolBytes: 1 << 20))
             let slow =

@@ -24,6 +24,8 @@ package final class SimulatedHost {
     var spareTrains: [TrainBuffer] = []
     private var wake: UInt64 = .max
     private var isSending = false
+    /// While the card is busy the machine's time passes in steps of a millisecond.
+    private var nextAdvance: UInt64 = 0
     private var lastWasTrain = false
     /// Connections that may have something to send, each once.
     private var queue: [SimulatedConnection] = []
@@ -152,7 +154,10 @@ package final class SimulatedHost {
         world.after(time) { [self] in
             isSending = false
             guard isAlive else { return }
-            machine.advance(now: world.now)
+            if world.now >= nextAdvance {
+                nextAdvance = world.now + ms
+                machine.advance(now: world.now)
+            }
             pump()
         }
     }
