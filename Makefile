@@ -15,8 +15,8 @@ BIN := .build/release
 DESTDIR ?=
 PREFIX ?= /usr/local
 
-.PHONY: help setup toolchain build test check demo bench bench-quick bench-stragglers bench-disk bench-allocations simulate fuzz \
-	clean install
+.PHONY: help setup toolchain build test check demo bench bench-quick bench-stragglers bench-disk \
+	bench-allocations simulate fuzz clean install
 
 help: ## this list
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
