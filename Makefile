@@ -15,8 +15,8 @@ BIN := .build/release
 DESTDIR ?=
 PREFIX ?= /usr/local
 
-.PHONY: help setup toolchain build test check demo bench bench-quick bench-stragglers bench-disk simulate fuzz \
-	clean install
+.PHONY: help setup toolchain build test check demo bench bench-quick bench-stragglers bench-disk \
+	bench-allocations simulate fuzz clean install
 
 help: ## this list
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -63,6 +63,9 @@ bench-stragglers: build ## one participant stopped, late or killed: what it cost
 
 bench-disk: build ## capture and restore beside partclone, zstd and dd on one disk
 	IMG_BIN_DIR=$(BIN) Benchmarks/capture-restore
+
+bench-allocations: build ## what a session allocates per datagram
+	IMG_BIN_DIR=$(BIN) Benchmarks/allocations/run
 
 simulate: setup ## sessions of up to 1000 participants on a virtual clock, compared with theory and targets
 	swift build $(SWIFT_FLAGS) --product simulate

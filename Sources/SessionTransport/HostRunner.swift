@@ -29,7 +29,8 @@ package final class HostRunner: Sendable {
         _ settings: HostSettings, frames: any FrameProvider, events: @escaping @Sendable (HostEvent) -> Void
     ) throws {
         ProcessLimits.raiseDescriptors()
-        let sockets = try HostSockets(name: settings.name, on: settings.interface, ttl: settings.ttl)
+        let sockets = try HostSockets(
+            name: settings.name, on: settings.interface, ttl: settings.ttl, streams: settings.streams)
         let session = Random.bytes(8).reduce(UInt64(0)) { $0 << 8 | UInt64($1) }
         guard let sessionKey = PrivateKey(seed: Random.bytes(32)) else {
             throw TransportError("cannot make a key for session \(settings.name)")

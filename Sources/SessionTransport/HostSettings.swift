@@ -21,6 +21,8 @@ package struct HostSettings: Sendable {
     package var registrationTimeout: UInt64?
     /// The most the session may take of the network in Mbit/s, headers included; nil is the link's speed.
     package var rate: Int?
+    /// UDP ports the data is spread over, 1 to 8; nil is one, and more on a fast link.
+    package var streams: Int?
     /// Routers multicast may pass.
     package var ttl: UInt8 = 16
     /// Nanoseconds the session waits for silent participants once the others have finished.

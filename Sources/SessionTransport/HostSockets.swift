@@ -27,12 +27,13 @@ struct HostSockets {
     private static let severalStreams = 10_000
 
     /// Binds the preferred ports, or any free ones where those are taken.
-    init(name: String, on host: HostInterface, ttl: UInt8) throws {
+    init(name: String, on host: HostInterface, ttl: UInt8, streams: Int? = nil) throws {
         interface = host.interface
         address = host.address
         isHardware = host.interface.isHardware
         linkMegabits = host.interface.linkSpeed
-        streams = linkMegabits ?? 0 >= HostSockets.severalStreams ? 4 : 1
+        let count = streams ?? (linkMegabits ?? 0 >= HostSockets.severalStreams ? 4 : 1)
+        self.streams = count
         let family = address.family
         group = Address.group(of: name, family: family.protocolForm)
         guard let groupAddress = group.socketForm else {
@@ -67,7 +68,7 @@ struct HostSockets {
         data.setBuffers(receive: 4096, send: TrainLength.sendBuffer(own: linkMegabits))
         let dataPort = try data.localAddress().port
         self.dataPort = dataPort
-        dataGroups = (0..<streams).map { stream in
+        dataGroups = (0..<count).map { stream in
             host.interface.reaching(groupAddress, port: dataPort &+ UInt16(stream))
         }
     }

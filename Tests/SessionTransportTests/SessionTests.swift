@@ -25,6 +25,25 @@ import Testing
         #expect(outcome.session.chunksOverControl == 0)
     }
 
+    @Test(arguments: [NamespaceLAN.Family.ipv4, .ipv6])
+    func dataIsSpreadOverPorts(_ family: NamespaceLAN.Family) throws {
+        let lan = try NamespaceLAN(stations: 2, family: family)
+        let image = MadeUpImage(chunks: 24, payloadBytes: 1 << 20)
+        let host = try Hosting(image, on: lan, participants: 2) { $0.streams = 4 }
+        let visits = try lan.stations.map { station in
+            lan.thread(on: station) { Visitor(ParticipantSettings(name: "test"), image).run() }
+        }.map { try $0.join() }
+        let outcome = try host.outcome()
+        for visit in visits {
+            expectWhole(visit, image, host)
+            #expect(visit.progress?.chunksOverControl == 0)
+            // Gaps are counted within each stream: between them there are none.
+            #expect(
+                visit.bursts.datagrams <= visit.progress.map { Int($0.lostOnWire + $0.lostInSocket) } ?? 0)
+        }
+        #expect(outcome.isComplete, "\(outcome.text)")
+    }
+
     @Test func lossIsRepaired() throws {
         let lan = try NamespaceLAN(stations: 3)
         try lan.setLoss(percent: 2)
