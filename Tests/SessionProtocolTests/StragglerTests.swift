@@ -20,6 +20,20 @@ enum Trouble: String, CaseIterable, CustomTestStringConvertible {
 
     var testDescription: String { rawValue }
 
+    /// The most seconds the troubled one may take in all, where the room alone takes `alone`.
+    func mostSeconds(alone: Double, _ image: SimulatedImage) -> Double {
+        switch self {
+        case .none: alone
+        // What it missed comes after the room is through.
+        case .stopped: 2 * alone
+        // Its disk writes without a pause, but for a tenth.
+        case .slowDisk: Double(image.contentBytes) / 20e6 * 1.1 + 1
+        // A quarter more for its own losses, once more from the beginning.
+        case .lossy: 4 * alone
+        case .late, .restarted: 2.5 * alone
+        }
+    }
+
     /// How long the session takes does not matter, but that the stop of 30 s is over before it.
     var plan: RoomPlan {
         var plan = RoomPlan()
@@ -78,6 +92,9 @@ enum Trouble: String, CaseIterable, CustomTestStringConvertible {
         let together = try run(trouble, plan: trouble.plan)
         let ratio = together.seconds / alone.seconds
         #expect(ratio <= 1.02, "\(alone.seconds) s without, \(together.seconds) s with")
+        let own = together.room.seconds(of: together.room.participants.filter(\.isAlive))
+        let most = trouble.mostSeconds(alone: alone.seconds, together.room.image)
+        #expect(own <= most, "the straggler took \(own) s: \(together.room.figures)")
         #expect(together.room.host.end?.0 == true, "\(together.room.host.log.suffix(6))")
         for participant in together.others {
             #expect(participant.rewritten == 0 && participant.badFrames == 0)

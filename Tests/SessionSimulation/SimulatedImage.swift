@@ -89,6 +89,9 @@ package struct SimulatedImage: Sendable {
     /// Bytes of all frames with their seals.
     package var frameBytes: Int { layouts.reduce(0) { $0 + $1.length } }
 
+    /// Bytes that are written for all chunks.
+    package var contentBytes: Int { sizes.values.reduce(0) { $0 + $1.content } }
+
     /// How every frame with its seal is cut.
     package var layouts: [StripeLayout] {
         existing.numbers.compactMap { chunk in
