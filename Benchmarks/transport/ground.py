@@ -129,7 +129,7 @@ class Program:
         self.name = Path(str(words[0])).name
         self.lines = []
         self.status = self.usage = self.ended = None
-        self.killed = False
+        self.peak_bytes = None  # largest resident memory seen by a MemoryWatch
         self._changed = threading.Condition()
         self._log = log
         self._child = subprocess.Popen(
@@ -198,7 +198,6 @@ class Program:
         if polite:
             self.signal(signal.SIGTERM)
         if not self.wait_end(now() + END_GRACE):
-            self.killed = True
             self.signal(signal.SIGKILL)
             if not self.wait_end(now() + KILL_GRACE):
                 raise BenchError(f"{self.name} (process {self.pid}) does not end")
@@ -208,10 +207,38 @@ class Program:
         """User and system time of the process. What the kernel does for it in softirqs is not all in it."""
         return self.usage.ru_utime + self.usage.ru_stime if self.usage else None
 
-    @property
-    def peak_bytes(self):
-        """The largest resident memory so far (VmHWM)."""
-        return self.usage.ru_maxrss * 1024 if self.usage else None
+    def look_at_memory(self):
+        """Keeps the largest resident memory so far (VmHWM). rusage has it too, but with what Python had before exec."""
+        try:
+            status = Path(f"/proc/{self.pid}/status").read_text()
+        except OSError:
+            return
+        name, peak = re.search(r"^Name:\s+(.*)$", status, re.MULTILINE), re.search(r"VmHWM:\s+(\d+) kB", status)
+        if peak and name[1] == self.name[:15]:
+            self.peak_bytes = int(peak[1]) * 1024
+
+
+class MemoryWatch:
+    """Looks at the memory of programs five times a second while it is entered."""
+
+    INTERVAL = 0.2
+
+    def __init__(self, programs):
+        self._programs = programs  # the caller's list: it may grow
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._look, daemon=True)
+
+    def _look(self):
+        while not self._over.wait(self.INTERVAL):
+            for program in list(self._programs):
+                program.look_at_memory()
+
+    def __enter__(self):
+        self._thread.start()
+
+    def __exit__(self, *_):
+        self._over.set()
+        self._thread.join()
 
 
 def raise_limits():

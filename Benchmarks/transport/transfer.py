@@ -3,7 +3,7 @@ import os
 import subprocess
 import time
 
-from ground import BIN, MIB, TOOLS, BenchError, Line, Program, now
+from ground import BIN, MIB, TOOLS, BenchError, Line, MemoryWatch, Program, now
 
 FILE_BYTES = int(os.environ.get("FILE_MIB", "1024")) * MIB
 LIMIT = float(os.environ.get("LIMIT", "300"))  # seconds a transfer may take
@@ -85,7 +85,8 @@ class Transfer:
         if self.first is None:
             self.note = f"no data within {START_LIMIT:.0f} s"
         else:
-            self._wait_for_machines(self.first + LIMIT)
+            with MemoryWatch([self.host, *self.machines]):
+                self._wait_for_machines(self.first + LIMIT)
         self.counted = [after - earlier for earlier, after in zip(before, self._end())]
 
     def _wait_until_ready(self):
