@@ -91,7 +91,7 @@ extension HostMachine {
         nearest = nil
         guard demand.live > 0, demand.unsent == 0 else { return }
         var fewest = Int.max
-        for index in seats.indices 
+        for index in seats.indices
         where seats[index].isCounted && seats[index].room > 0 && !seats[index].missing.isEmpty {
             let count = seats[index].missing.count
             if count < fewest { (nearest, fewest) = (index, count) }
