@@ -82,6 +82,11 @@ package enum Tuning {
     package static let strangersPerAddress = 16
     /// A chunk sent by multicast that a participant does not mention within this time has not reached it.
     package static let unseenPatience: UInt64 = 3 * second
+    /// How far into a silence of the data plane the host must have spoken on the connection: else it is the host that
+    /// is silent.
+    package static let hostLifeInSilence: UInt64 = 2 * second
+    /// How long datagrams must have come again before multicast counts as back.
+    package static let returnTime: UInt64 = second
     /// Symbols in a row that contradict what is known of a chunk until they are believed: a damaged one is not.
     package static let contradictions = 8
     /// A step of the sequence that a single datagram is believed: 92 MB of lost datagrams.

@@ -34,8 +34,10 @@ struct Seat {
     var isSilent = false
     /// Multicast does not reach it: everything goes over the connection.
     var isDeaf = false
-    /// Since when its reports have said that nothing of the data plane arrives.
+    /// Since when nothing of the data plane arrives, as far as its reports and its join tell.
     var deafSince: UInt64?
+    /// Who has told the host's screen that multicast does not arrive: a change is told once, by whoever knows why.
+    var deafnessTeller = DeafnessTeller.nobody
     /// Losses since the rate was last decided: received, wire, own.
     var recent: (received: UInt64, wire: UInt64, own: UInt64)?
 

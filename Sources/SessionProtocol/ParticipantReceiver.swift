@@ -26,6 +26,7 @@ extension ParticipantMachine {
                 header.stream == 0, header.length <= accepted.maximumSealedBytes
             else { break }
             lastHeard = now
+            hearing.lastHeard = now
             reporting.arrived(header.sequence)
             progress.symbolsReceived += 1
             take(header, bytes, now: now)
@@ -37,6 +38,7 @@ extension ParticipantMachine {
                 break
             }
             lastHeard = now
+            hearing.lastHeard = now
             reporting.beacon(next: beacon.nextSequence)
             return
         default: break

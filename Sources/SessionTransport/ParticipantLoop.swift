@@ -31,6 +31,7 @@ final class ParticipantLoop {
     /// Group and interface of `data`.
     private var membership: (group: IPAddress, interface: UInt32)?
     private var nextReport = UInt64.max
+    private var diagnosis = MulticastDiagnosis()
     private var control: ControlStream?
     /// Whether the control connection stands, as opposed to being made.
     private var isConnected = false
@@ -154,6 +155,7 @@ final class ParticipantLoop {
             case .figures(let figures): machine.figures(figures)
             case .finished(let outcome): machine.finished(outcome, now: now)
             case .stop(let reason): machine.stop(reason: reason, now: now)
+            case .diagnosed(let sentence): machine.diagnosed(sentence, now: now)
             case .abandon: isAbandoned = true
             }
         }
@@ -315,6 +317,7 @@ final class ParticipantLoop {
             case .close: close(&machine)
             case .joinGroup(let group, let port, _): join(group, port)
             case .leaveGroup: leave()
+            case .diagnose(let silence): diagnosis.begin(silence) { [shared] in shared.order(.diagnosed($0)) }
             case .event(let event): note(event)
             }
         }
@@ -349,23 +352,24 @@ final class ParticipantLoop {
             guard let interface = try dataInterface() else {
                 throw TransportError("no interface of this machine has the address it is connected from")
             }
+            diagnosis = MulticastDiagnosis(interface: interface)
             let socket = try dataSocket(group: group, port: port, on: interface)
             try poller.add(socket.number, token: Token.data, .readable)
             data = socket
             if let address = group.socketForm {
                 membership = (address, interface.index)
-                nextReport = MonotonicClock.now() + membershipInterval
+                nextReport = MonotonicClock.now() + settings.membershipInterval
             }
         } catch {
-            // The chunks then come over the control connection.
-            events(.notice("cannot receive the data of session \(settings.name) by multicast: \(error)"))
+            // The chunks then come over the control connection, and both screens say why.
+            diagnosis.joinFailure = "\(error)"
         }
     }
 
     private func reportMembership() {
         let now = MonotonicClock.now()
         guard now >= nextReport, let membership else { return }
-        nextReport = now + membershipInterval
+        nextReport = now + settings.membershipInterval
         // Without the right to do so a good network works all the same.
         try? MembershipReport.send(membership.group, interface: membership.interface)
     }

@@ -136,6 +136,8 @@ final class SimulatedParticipant {
     var needed = ChunkSet()
     var badFrames = 0
     var rewritten = 0
+    /// Whether it finds out why multicast does not reach it.
+    var explains = true
     /// Changes datagrams on this participant's link.
     var damage: ((inout [UInt8]) -> Void)?
     /// What it sent to everyone.
@@ -279,6 +281,13 @@ final class SimulatedParticipant {
             connection = nil
         case .joinGroup(let group, _, _): self.group = group
         case .leaveGroup: group = nil
+        case .diagnose(let silence):
+            guard explains else { return }
+            let sentence = "multicast from \(silence.host) does not reach this machine: simulated"
+            world.after(200 * ms) { [self] in
+                machine.diagnosed(sentence, now: world.now)
+                pump()
+            }
         case .event(let event): handle(event)
         }
     }
