@@ -358,7 +358,7 @@ final class ParticipantLoop {
             data = socket
             if let address = group.socketForm {
                 membership = (address, interface.index)
-                nextReport = MonotonicClock.now() + settings.membershipInterval
+                nextReport = MonotonicClock.now() + settings.reminderInterval
             }
         } catch {
             // The chunks then come over the control connection, and both screens say why.
@@ -369,7 +369,7 @@ final class ParticipantLoop {
     private func reportMembership() {
         let now = MonotonicClock.now()
         guard now >= nextReport, let membership else { return }
-        nextReport = now + settings.membershipInterval
+        nextReport = now + settings.reminderInterval
         // Without the right to do so a good network works all the same.
         try? MembershipReport.send(membership.group, interface: membership.interface)
     }

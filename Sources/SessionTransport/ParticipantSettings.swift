@@ -21,7 +21,7 @@ package struct ParticipantSettings: Sendable {
     /// Nanoseconds a lost host is searched for.
     package var reconnectPatience: UInt64 = 120 * second
     /// Nanoseconds between two reminders of the group's membership to the switches in between.
-    package var membershipInterval: UInt64 = 25 * second
+    package var reminderInterval = membershipInterval
     /// Routers a search for the host may pass.
     package var ttl: UInt8 = 16
 

