@@ -82,9 +82,9 @@ package enum Tuning {
     package static let strangersPerAddress = 16
     /// A chunk sent by multicast that a participant does not mention within this time has not reached it.
     package static let unseenPatience: UInt64 = 3 * second
-    /// How far into a silence of the data plane the host must have spoken on the connection: else it is the host that
-    /// is silent.
-    package static let hostLifeInSilence: UInt64 = 2 * second
+    /// Silence of the data plane after which the reason is looked for, so that it is known after `unseenPatience`, before
+    /// the host has brought what little may be left over TCP.
+    package static let suspiciousSilence: UInt64 = 1500 * millisecond
     /// How long datagrams must have come again before multicast counts as back.
     package static let returnTime: UInt64 = second
     /// Symbols in a row that contradict what is known of a chunk until they are believed: a damaged one is not.

@@ -36,6 +36,10 @@ struct Hearing {
     var since: UInt64?
     /// When the last datagram of the session came.
     var lastHeard: UInt64 = 0
+    /// When it began to look as if multicast did not arrive: the reason is being looked for.
+    var suspectedSince: UInt64?
+    /// Why it does not arrive, as far as that is known yet.
+    var reason: String?
     /// Since when multicast counts as not arriving; nil: it arrives, or there is still time.
     var deafSince: UInt64?
     /// Whether both screens show the reason.
@@ -49,22 +53,34 @@ struct Hearing {
 extension ParticipantMachine {
     /// Notices when multicast does not arrive although the host lives, and when it does again.
     mutating func watchHearing(now: UInt64) {
-        guard state == .inSession, !isComplete, let since = hearing.since, let accepted else { return }
+        guard state == .inSession, !isComplete, let since = hearing.since, let accepted, let hostEndpoint
+        else { return }
         if let deafSince = hearing.deafSince { return watchReturn(deafSince, now: now) }
+        // The host sends a beacon ten times a second and a sign of life on the connection every second: if these ended
+        // as well, it is the host that is silent, and neither this machine nor the network is to blame.
         let quietSince = max(since, hearing.lastHeard)
-        // The host sends a beacon ten times a second and a sign of life on the connection every second: if these
-        // ended as well, it is the host that is silent, and nobody is to blame but the host.
-        guard now >= quietSince + Tuning.unseenPatience, lastHeard >= quietSince + Tuning.hostLifeInSilence
+        if let suspectedSince = hearing.suspectedSince, suspectedSince < quietSince {
+            hearing.suspectedSince = nil
+            hearing.reason = nil
+        }
+        if hearing.suspectedSince == nil, now >= quietSince + Tuning.suspiciousSilence,
+            lastHeard >= quietSince + Tuning.suspiciousSilence - Specification.announceInterval
+        {
+            hearing.suspectedSince = now
+            emit(
+                .diagnose(
+                    MulticastSilence(
+                        host: hostEndpoint.address, sources: sources,
+                        session: accepted.session, group: accepted.group, port: accepted.dataPort,
+                        since: since, lastHeard: hearing.lastHeard > since ? hearing.lastHeard : nil)))
+        }
+        guard now >= quietSince + Tuning.unseenPatience,
+            lastHeard >= quietSince + Tuning.unseenPatience - Specification.announceInterval
         else { return }
         hearing.deafSince = now
         // What the next report says must not be what was heard long before the start.
         reporting.hasHeard = false
-        emit(
-            .diagnose(
-                MulticastSilence(
-                    host: hostEndpoint?.address ?? sources[0], sources: sources, session: accepted.session,
-                    group: accepted.group, port: accepted.dataPort, since: since,
-                    lastHeard: hearing.lastHeard > since ? hearing.lastHeard : nil)))
+        explain()
     }
 
     /// Multicast is back once datagrams have come for a second without a gap as long as that: a stray one now and then
@@ -72,7 +88,7 @@ extension ParticipantMachine {
     private mutating func watchReturn(_ deafSince: UInt64, now: UInt64) {
         guard hearing.lastHeard > deafSince, now < hearing.lastHeard + Tuning.returnTime else {
             hearing.backSince = nil
-            return
+            return explain()
         }
         let backSince = hearing.backSince ?? hearing.lastHeard
         hearing.backSince = backSince
@@ -89,10 +105,17 @@ extension ParticipantMachine {
 
     /// Answers `diagnose`: the sentence that says why multicast does not arrive, for this screen and the host's.
     package mutating func diagnosed(_ sentence: String, now: UInt64) {
-        guard state == .inSession, hearing.deafSince != nil, hearing.backSince == nil, !hearing.isExplained
+        guard state == .inSession, hearing.suspectedSince != nil else { return }
+        hearing.reason = sentence
+        explain()
+    }
+
+    private mutating func explain() {
+        guard let reason = hearing.reason, hearing.deafSince != nil, hearing.backSince == nil,
+            !hearing.isExplained
         else { return }
         hearing.isExplained = true
-        tellBoth(sentence)
+        tellBoth(reason)
     }
 
     private mutating func tellBoth(_ text: String) {

@@ -18,7 +18,6 @@ import Testing
         try lan.obstruct(0, obstacle)
         let scene = try Listeners(lan)
         let time = try scene.waitForReason(0)
-        print("reason after \(time / millisecond) ms: \(scene.lines(0))")
         #expect(time < 6 * second, "\(time)")
         #expect(!scene.has(0, "started"))
         scene.hosting.runner.startNow()
@@ -73,7 +72,6 @@ import Testing
         scene.hosting.runner.startNow()
         try waitUntil { scene.visitors[0].seen.withLock { $0.frames > 0 } }
         let time = MonotonicClock.now() - began
-        print("first chunk over TCP \(time / millisecond) ms after the start")
         #expect(time < 2 * second, "\(time)")
         try scene.expectWhole()
         #expect(try scene.hosting.outcome().isComplete)
@@ -89,16 +87,14 @@ import Testing
         try lan.obstruct(0, obstacle)
         let obstructed = MonotonicClock.now()
         let time = try scene.waitForReason(0)
-        print("reason \(time / millisecond) ms after the obstacle: \(scene.lines(0))")
         #expect(time < 6 * second, "\(time)")
         try waitUntil { scene.hosting.runner.snapshot.session.chunksOverControl > 0 }
         let served = MonotonicClock.now() - obstructed
-        print("over TCP \(served / millisecond) ms after the obstacle")
         #expect(served < 6 * second, "\(served)")
         try lan.clear(0, obstacle)
         let cleared = MonotonicClock.now()
         try waitUntil { scene.lines(0).count == 2 }
-        print("back after \((MonotonicClock.now() - cleared) / millisecond) ms")
+        #expect(MonotonicClock.now() - cleared < 5 * second)
         try scene.expectWhole()
 
         let lines = scene.lines(0)
@@ -146,8 +142,7 @@ import Testing
         let table = "port p1 grp \(scene.hosting.runner.dataEndpoint.address) "
         try waitUntil { (try? lan.groupTable().contains(table)) ?? false }
         try lan.withholdReports(0)
-        let time = try scene.waitForReason(0)
-        print("reason \(time / millisecond) ms after the last report: \(scene.lines(0))")
+        _ = try scene.waitForReason(0)
         #expect(try !lan.groupTable().contains(table))
         scene.hosting.runner.startNow()
         try scene.expectWhole()
@@ -200,7 +195,6 @@ import Testing
         try lan.leadBackBySecondInterface(0)
         let scene = try Listeners(lan) { $0.interface = "eth0" }
         _ = try scene.waitForReason(0)
-        print("\(scene.lines(0))")
         scene.hosting.runner.startNow()
         try scene.expectWhole()
         #expect(
