@@ -4,7 +4,7 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 
 # Debian packages: what the build links, and what tests and the demo run.
-BUILD_PACKAGES := gcc g++ libc6-dev make pkg-config git libparted-dev libblkid-dev zlib1g-dev libzstd-dev libfuse3-dev
+BUILD_PACKAGES := gcc g++ libc6-dev make pkg-config git libparted-dev libblkid-dev zlib1g-dev libzstd-dev libisal-dev libfuse3-dev
 TEST_PACKAGES := util-linux fdisk gdisk parted e2fsprogs xfsprogs btrfs-progs ntfs-3g fuse3 dosfstools mtools \
 	lvm2 mdadm iproute2 nftables ethtool procps mount jq python3
 PACKAGES := $(BUILD_PACKAGES) $(TEST_PACKAGES)
@@ -15,10 +15,11 @@ BIN := .build/release
 DESTDIR ?=
 PREFIX ?= /usr/local
 
-.PHONY: help setup toolchain build test check demo bench fuzz clean install
+.PHONY: help setup toolchain build test check demo bench bench-quick bench-stragglers bench-disk simulate fuzz \
+	clean install
 
 help: ## this list
-	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 toolchain:
 	@command -v swift >/dev/null || { echo "make: no Swift toolchain on PATH: install Swift 6.2 or later from https://www.swift.org/install/linux/" >&2; exit 1; }
@@ -43,14 +44,30 @@ test: setup ## build and run every test (as root: loop devices, network namespac
 	Tests/Demo/demo selftest
 
 check: setup ## formatting, directions of imports, forbidden imports
-	swift format lint --strict -r Package.swift Sources Tests
+	swift format lint --strict -r Package.swift Sources Tests Benchmarks
 	Tests/check-imports
 
 demo: build ## image three machines on a private network and prove the outcome
 	IMG_BIN_DIR=$(BIN) Tests/Demo/demo
 
-bench: build ## capture and restore beside partclone, zstd and dd on one disk
+bench: build ## the transport beside udpcast, UFTP and TCP: every case (hours), tables and plots
+	IMG_BIN_DIR=$(BIN) Benchmarks/transport/run
+	Benchmarks/transport/report
+
+bench-quick: build ## a few cases of `bench`, in some minutes
+	IMG_BIN_DIR=$(BIN) Benchmarks/transport/run quick
+	Benchmarks/transport/report check
+
+bench-stragglers: build ## one participant stopped, late or killed: what it costs the others
+	IMG_BIN_DIR=$(BIN) Benchmarks/transport/stragglers
+
+bench-disk: build ## capture and restore beside partclone, zstd and dd on one disk
 	IMG_BIN_DIR=$(BIN) Benchmarks/capture-restore
+
+simulate: setup ## sessions of up to 1000 participants on a virtual clock, compared with theory and targets
+	swift build $(SWIFT_FLAGS) --product simulate
+	$(BIN)/simulate $(SIMULATE)
+	$(if $(SIMULATE),,$(BIN)/simulate check)
 
 fuzz: setup ## run every fuzz target for a while
 	Tests/Fuzz/run

@@ -28,7 +28,7 @@ func tests(_ name: String, _ dependencies: [Target.Dependency]) -> Target {
     .testTarget(
         name: name,
         dependencies: dependencies,
-        exclude: name == "ImageFormatTests" || name == "SessionProtocolTests" ? ["Golden"] : [],
+        exclude: ["FECTests", "ImageFormatTests", "SessionProtocolTests"].contains(name) ? ["Golden"] : [],
         swiftSettings: strict)
 }
 
@@ -54,12 +54,14 @@ let package = Package(
         library("CBlkid", pkgConfig: "blkid", apt: "libblkid-dev"),
         library("CZlib", pkgConfig: "zlib", apt: "zlib1g-dev"),
         library("CZstd", pkgConfig: "libzstd", apt: "libzstd-dev"),
+        library("CISAL", pkgConfig: "libisal", apt: "libisal-dev"),
         library("CFuse", pkgConfig: "fuse3", apt: "libfuse3-dev"),
 
         // Pure: bytes in, values out.
         target("Blocks", [crypto]),
         target("ImageFormat", ["Blocks", "CZlib", "CZstd"]),
-        target("SessionProtocol", ["Blocks", crypto]),
+        target("FEC", ["CISAL"]),
+        target("SessionProtocol", ["FEC", "Blocks", crypto]),
 
         // Machine: the kernel, disks and sockets.
         target("Linux", ["CLinux", system]),
@@ -87,8 +89,15 @@ let package = Package(
             name: "TestSupport", dependencies: ["Blocks", "Linux", system], path: "Tests/TestSupport",
             swiftSettings: strict),
         tests("BlocksTests", ["Blocks", "TestSupport"]),
+        tests("FECTests", ["FEC", "TestSupport"]),
         tests("ImageFormatTests", ["ImageFormat", "Blocks", "TestSupport"]),
-        tests("SessionProtocolTests", ["SessionProtocol", "Blocks", "TestSupport"]),
+        .target(
+            name: "SessionSimulation", dependencies: ["SessionProtocol", "Blocks"],
+            path: "Tests/SessionSimulation", swiftSettings: strict),
+        tests("SessionProtocolTests", ["SessionProtocol", "SessionSimulation", "Blocks", "TestSupport"]),
+        .executableTarget(
+            name: "simulate", dependencies: ["SessionSimulation", "Linux", "Blocks"],
+            path: "Benchmarks/simulation", swiftSettings: strict),
         tests("LinuxTests", ["Linux", "TestSupport", system]),
         tests("DiskTests", ["Disk", "Linux", "Blocks", "TestSupport", system]),
         tests("OverlayTests", ["Overlay", "Linux", "Blocks", "TestSupport", "img", system]),
@@ -105,6 +114,14 @@ let package = Package(
         tests("CommandTests", ["img", "imgserv", "Linux", "TestSupport"]),
     ]
 )
+
+// The benchmark of FEC exists only when Benchmarks/fec/run asks for it.
+if Context.environment["IMG_BENCH"] == "1" {
+    package.targets.append(
+        .executableTarget(
+            name: "fec-benchmark", dependencies: ["FEC"], path: "Benchmarks/fec", exclude: ["run"],
+            swiftSettings: strict))
+}
 
 // Fuzz targets exist only when Tests/Fuzz/run asks for them: they need libFuzzer and lld.
 if Context.environment["IMG_FUZZ"] == "1" {

@@ -11,7 +11,7 @@
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 
-static socklen_t to_kernel(const struct clinux_address *address, struct sockaddr_storage *storage) {
+socklen_t clinux_to_kernel(const struct clinux_address *address, struct sockaddr_storage *storage) {
     memset(storage, 0, sizeof *storage);
     if (address->family == 4) {
         struct sockaddr_in *in = (struct sockaddr_in *)storage;
@@ -29,7 +29,7 @@ static socklen_t to_kernel(const struct clinux_address *address, struct sockaddr
     return sizeof *in6;
 }
 
-static void from_kernel(const struct sockaddr *kernel, struct clinux_address *address) {
+void clinux_from_kernel(const struct sockaddr *kernel, struct clinux_address *address) {
     memset(address, 0, sizeof *address);
     if (kernel == NULL) return;
     if (kernel->sa_family == AF_INET) {
@@ -61,13 +61,13 @@ int clinux_address_parse(const char *text, struct clinux_address *address) {
     } else {
         return 0;
     }
-    from_kernel((struct sockaddr *)&storage, address);
+    clinux_from_kernel((struct sockaddr *)&storage, address);
     return 1;
 }
 
 int clinux_address_text(const struct clinux_address *address, char *text, size_t capacity) {
     struct sockaddr_storage storage;
-    to_kernel(address, &storage);
+    clinux_to_kernel(address, &storage);
     const void *bytes = address->family == 4 ? (const void *)&((struct sockaddr_in *)&storage)->sin_addr
                                              : (const void *)&((struct sockaddr_in6 *)&storage)->sin6_addr;
     return inet_ntop(storage.ss_family, bytes, text, (socklen_t)capacity) != NULL;
@@ -75,13 +75,13 @@ int clinux_address_text(const struct clinux_address *address, char *text, size_t
 
 int clinux_bind(int fd, const struct clinux_address *address) {
     struct sockaddr_storage storage;
-    socklen_t length = to_kernel(address, &storage);
+    socklen_t length = clinux_to_kernel(address, &storage);
     return bind(fd, (struct sockaddr *)&storage, length);
 }
 
 int clinux_connect(int fd, const struct clinux_address *address) {
     struct sockaddr_storage storage;
-    socklen_t length = to_kernel(address, &storage);
+    socklen_t length = clinux_to_kernel(address, &storage);
     return connect(fd, (struct sockaddr *)&storage, length);
 }
 
@@ -89,7 +89,7 @@ int clinux_accept(int fd, struct clinux_address *from) {
     struct sockaddr_storage storage;
     socklen_t length = sizeof storage;
     int accepted = accept4(fd, (struct sockaddr *)&storage, &length, SOCK_NONBLOCK | SOCK_CLOEXEC);
-    if (accepted >= 0) from_kernel((struct sockaddr *)&storage, from);
+    if (accepted >= 0) clinux_from_kernel((struct sockaddr *)&storage, from);
     return accepted;
 }
 
@@ -98,7 +98,7 @@ int clinux_socket_address(int fd, int peer, struct clinux_address *address) {
     socklen_t length = sizeof storage;
     struct sockaddr *kernel = (struct sockaddr *)&storage;
     int result = peer ? getpeername(fd, kernel, &length) : getsockname(fd, kernel, &length);
-    if (result == 0) from_kernel(kernel, address);
+    if (result == 0) clinux_from_kernel(kernel, address);
     return result;
 }
 
@@ -106,14 +106,14 @@ int clinux_group(int fd, int join, const struct clinux_address *group, unsigned 
     struct group_req request;
     memset(&request, 0, sizeof request);
     request.gr_interface = interface;
-    to_kernel(group, &request.gr_group);
+    clinux_to_kernel(group, &request.gr_group);
     return setsockopt(fd, group->family == 4 ? IPPROTO_IP : IPPROTO_IPV6,
                       join ? MCAST_JOIN_GROUP : MCAST_LEAVE_GROUP, &request, sizeof request);
 }
 
 ssize_t clinux_send_to(int fd, const void *bytes, size_t count, const struct clinux_address *to) {
     struct sockaddr_storage storage;
-    socklen_t length = to_kernel(to, &storage);
+    socklen_t length = clinux_to_kernel(to, &storage);
     int multicast = to->family == 6 && to->high >> 56 == 0xff;
     if (to->scope == 0 || (to->family == 6 && !multicast))
         return sendto(fd, bytes, count, MSG_DONTWAIT | MSG_NOSIGNAL, (struct sockaddr *)&storage, length);
@@ -156,7 +156,7 @@ ssize_t clinux_receive_from(int fd, void *buffer, size_t capacity, struct clinux
     memset(arrival, 0, sizeof *arrival);
     ssize_t count = recvmsg(fd, &message, MSG_DONTWAIT);
     if (count < 0) return count;
-    from_kernel((struct sockaddr *)&storage, &arrival->from);
+    clinux_from_kernel((struct sockaddr *)&storage, &arrival->from);
     arrival->truncated = (message.msg_flags & MSG_TRUNC) != 0;
     for (struct cmsghdr *c = CMSG_FIRSTHDR(&message); c != NULL; c = CMSG_NXTHDR(&message, c)) {
         if (c->cmsg_level == SOL_SOCKET && c->cmsg_type == SO_RXQ_OVFL) {
@@ -177,7 +177,7 @@ ssize_t clinux_receive_from(int fd, void *buffer, size_t capacity, struct clinux
 
 static uint32_t prefix_length(const struct sockaddr *mask) {
     struct clinux_address address;
-    from_kernel(mask, &address);
+    clinux_from_kernel(mask, &address);
     return (uint32_t)(__builtin_popcountll(address.high) + __builtin_popcountll(address.low));
 }
 
@@ -201,9 +201,9 @@ int clinux_interfaces(struct clinux_interface *entries, int capacity) {
                 if (link->sll_halen == 6) memcpy(entry->mac, link->sll_addr, 6);
             } else {
                 entry->index = if_nametoindex(i->ifa_name);
-                from_kernel(i->ifa_addr, &entry->address);
+                clinux_from_kernel(i->ifa_addr, &entry->address);
                 if (i->ifa_netmask != NULL) entry->prefix = prefix_length(i->ifa_netmask);
-                if (i->ifa_flags & IFF_BROADCAST) from_kernel(i->ifa_broadaddr, &entry->broadcast);
+                if (i->ifa_flags & IFF_BROADCAST) clinux_from_kernel(i->ifa_broadaddr, &entry->broadcast);
             }
         }
         count++;
@@ -212,8 +212,28 @@ int clinux_interfaces(struct clinux_interface *entries, int capacity) {
     return count;
 }
 
-// Mbit/s of an interface, 0 when its driver does not know. Asked by ioctl, not read from /sys, because a thread
-// that changed its network namespace still sees the /sys of the old one.
+// Whether an interface is hardware (or a machine's model of it): then the kernel says on which bus. Asked by ioctl, not
+// looked for in /sys/class/net/NAME/device, because a thread that changed its network namespace still sees the /sys of
+// the old one. Bridges and tunnels of the kernel write a word there that names no bus.
+int clinux_has_device(const char *interface) {
+    static const char *const no_bus[] = {"", "N/A", "tun", "tap"};
+    struct ethtool_drvinfo driver;
+    struct ifreq request;
+    int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    if (fd < 0) return 0;
+    memset(&driver, 0, sizeof driver);
+    memset(&request, 0, sizeof request);
+    strncpy(request.ifr_name, interface, sizeof request.ifr_name - 1);
+    request.ifr_data = (char *)&driver;
+    driver.cmd = ETHTOOL_GDRVINFO;
+    int found = ioctl(fd, SIOCETHTOOL, &request) == 0;
+    close(fd);
+    for (size_t i = 0; i < sizeof no_bus / sizeof no_bus[0]; i++)
+        if (strcmp(driver.bus_info, no_bus[i]) == 0) found = 0;
+    return found;
+}
+
+// Mbit/s of an interface as its driver states it, 0 when it does not know.
 long clinux_link_speed(const char *interface) {
     union {
         struct ethtool_link_settings head;

@@ -82,14 +82,23 @@ package struct Descriptor: ~Copyable {
         return done
     }
 
-    /// Reads exactly `count` bytes from `offset`.
-    package func read(_ count: Int, at offset: UInt64) throws(SystemError) -> [UInt8] {
-        var bytes = [UInt8](repeating: 0, count: count)
-        let result = unsafe bytes.withUnsafeMutableBytes { buffer in
-            Result { () throws(SystemError) in try unsafe readFully(buffer, at: offset) }
+    /// Reads exactly `count` bytes from `offset`, into memory that has room for `spare` more.
+    package func read(_ count: Int, at offset: UInt64, spare: Int = 0) throws(SystemError) -> [UInt8] {
+        var result: Result<Void, SystemError> = .success(())
+        let bytes = unsafe [UInt8](unsafeUninitializedCapacity: count + spare) { buffer, initialized in
+            let part = unsafe UnsafeMutableRawBufferPointer(
+                rebasing: UnsafeMutableRawBufferPointer(buffer)[..<count])
+            result = Result { () throws(SystemError) in try unsafe readFully(part, at: offset) }
+            if case .success = result { initialized = count }
         }
         try result.get()
         return bytes
+    }
+
+    /// Has the kernel begin to read `count` bytes from `offset`, which will be wanted soon (C function `posix_fadvise`).
+    package func readAhead(_ count: Int, at offset: UInt64) {
+        // Without it the bytes come later, but they come.
+        _ = posix_fadvise(number, off_t(clamping: offset), count, POSIX_FADV_WILLNEED)
     }
 
     /// Writes all of `buffer` at `offset`.

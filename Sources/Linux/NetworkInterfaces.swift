@@ -23,8 +23,16 @@ package struct NetworkInterface: Hashable, Sendable {
     package fileprivate(set) var mac: [UInt8] = []
     package fileprivate(set) var addresses: [Address] = []
 
-    /// Speed of the link in Mbit/s; nil when the driver does not know.
+    /// Whether there is hardware behind it, or what a virtual machine takes for hardware.
+    ///
+    /// Not so for veth, tap, bridges, VLANs and bonds.
+    package var isHardware: Bool { unsafe clinux_has_device(name) != 0 }
+
+    /// Speed of the link in Mbit/s; nil when the driver does not know, or it is no hardware.
+    ///
+    /// A veth says 10000 and a tap 10, whatever they carry; a bridge, a VLAN or a bond has no link of its own.
     package var linkSpeed: Int? {
+        guard isHardware else { return nil }
         let speed = unsafe clinux_link_speed(name)
         return speed > 0 ? speed : nil
     }

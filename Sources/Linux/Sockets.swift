@@ -182,11 +182,11 @@ package final class UDPSocket: Sendable {
         }
     }
 
-    private func set(_ level: Int32, _ option: Int32, _ value: Int32, _ what: String) throws(SystemError) {
+    func set(_ level: Int32, _ option: Int32, _ value: Int32, _ what: String) throws(SystemError) {
         try setOption(number, level, option, value, "\(what) of a UDP socket")
     }
 
-    private func set(_ level: Int, _ option: Int32, _ value: Int32, _ what: String) throws(SystemError) {
+    func set(_ level: Int, _ option: Int32, _ value: Int32, _ what: String) throws(SystemError) {
         try set(Int32(level), option, value, what)
     }
 }

@@ -47,5 +47,14 @@ private final class FileBytes: ImageBytes {
         byteCount = try file.size()
     }
 
-    func read(_ count: Int, at offset: UInt64) throws -> [UInt8] { try file.read(count, at: offset) }
+    /// What follows a frame is read ahead that far: frames are mostly asked for in the order of the file.
+    private static let ahead = 16 << 20
+    /// Room for a seal behind each frame.
+    private static let seal = 64
+
+    func read(_ count: Int, at offset: UInt64) throws -> [UInt8] {
+        let bytes = try file.read(count, at: offset, spare: FileBytes.seal)
+        file.readAhead(FileBytes.ahead, at: offset + UInt64(count))
+        return bytes
+    }
 }

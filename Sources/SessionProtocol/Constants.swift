@@ -87,20 +87,44 @@ package enum Tuning {
     package static let suspiciousSilence: UInt64 = 1500 * millisecond
     /// How long datagrams must have come again before multicast counts as back.
     package static let returnTime: UInt64 = second
+    /// Participants up to which reports name missing symbols; in a larger room the union of what is missing is nearly
+    /// always larger than the largest number, so parity is sent and only numbers matter.
+    package static let namingParticipants = 16
     /// Symbols in a row that contradict what is known of a chunk until they are believed: a damaged one is not.
     package static let contradictions = 8
     /// A step of the sequence that a single datagram is believed: 92 MB of lost datagrams.
     package static let believedStep: UInt32 = 1 << 16
-    /// How many bytes the token bucket may save up: ten milliseconds at 1 Gb/s, and one GSO train.
-    package static let burstBytes = 64 * Specification.datagramBytes
-    /// How many bytes the sender waits for before it is woken: a train of 16, which at 1 Gb/s is 0.2 ms.
-    package static let trainBytes = 16 * Specification.datagramBytes
-    /// Repairs take at most this share of the datagrams while the sweep has something to send: one in two.
+    /// What the token bucket holds at the start, and the least it may save up: 36 datagrams, 52 KB, which the
+    /// smallest switch has room for.
+    package static let firstBurstBytes = 36 * Specification.datagramBytes
+    /// How many datagrams the sender waits for before it is woken: a train, which at 1 Gb/s is 0.2 ms.
+    package static let trainDatagrams = 16
+    /// Repairs take at most this share of the trains while the sweep has something to send: one in two.
     package static let repairTurn = 2
+    /// Of that many datagrams one may go to those whom the room does not wait for, while somebody lacks a first copy.
+    package static let stragglerTurn = 64
+    /// The most datagrams that may be saved up for them.
+    package static let stragglerCredit = 4096
+    /// A participant is a straggler if it loses three times what the middle one does and this share more.
+    package static let stragglerLoss = 0.02
+    /// How long the repairs of a chunk are remembered that nobody asks for any more.
+    package static let repairMemory: UInt64 = 30 * second
     /// How often the rate is looked at.
-    package static let rateInterval: UInt64 = 250 * millisecond
-    /// The rate never falls below this part of the configured one.
-    package static let slowestRateDivisor: UInt64 = 64
+    package static let rateInterval: UInt64 = 100 * millisecond
+    /// The rate a session starts with, in bytes of UDP payload per second, where no link is known to be slower: 1 Gb/s.
+    package static let firstRate: UInt64 = 117_000_000
+    /// How often it doubles until a limit shows.
+    package static let doublingInterval: UInt64 = 10 * millisecond
+    /// The rate never falls below this: 1 Mb/s.
+    package static let lowestRate: UInt64 = 117_000
+    /// Share lost on the wire that is put up with without looking whether sending less helps.
+    package static let toleratedLoss = 0.03
+    /// Bytes on the way to a participant from which on it counts as at its limit: they wait in its socket.
+    ///
+    /// More by what goes out in 5 ms, which the report itself takes.
+    package static let backlogBytes = 16 << 20
+    /// A participant is at its limit, though it has lost nothing yet, when less than this part of its buffers is free.
+    package static let scarceBuffers = 8
     /// Chunks loaded ahead of the cursor.
     package static let readAhead = 4
     /// Chunks that may be on their way over TCP in the whole session, which bounds the host's memory.

@@ -55,6 +55,19 @@ package struct SymbolHeader: Equatable, Sendable {
         bytes.store(UInt32(0), at: offset + 28)
     }
 
+    /// Writes a header like `template` with what differs from one symbol of a chunk to the next.
+    @inline(__always)
+    static func write(
+        _ template: SymbolHeader, sequence: UInt32, stripe: UInt16, symbol: UInt16,
+        to bytes: inout MutableRawSpan, at offset: Int
+    ) {
+        var header = template
+        header.sequence = sequence
+        header.stripe = stripe
+        header.symbol = symbol
+        header.write(to: &bytes, at: offset)
+    }
+
     /// Reads the header of a SYMBOL datagram, whose size must be exactly right.
     package init(from bytes: RawSpan) throws(DecodeError) {
         guard bytes.byteCount == Specification.datagramBytes else {
@@ -143,9 +156,11 @@ package struct Beacon: Equatable, Sendable {
     }
 
     package init(
-        state: SessionSnapshot.State, session: UInt64, nextSequence: UInt32, cursor: UInt32, sweeps: UInt32,
+        stream: UInt8 = 0, state: SessionSnapshot.State, session: UInt64, nextSequence: UInt32,
+        cursor: UInt32, sweeps: UInt32,
         rate: UInt64, joined: UInt16, needed: UInt16
     ) {
+        self.stream = stream
         self.state = state
         self.session = session
         self.nextSequence = nextSequence

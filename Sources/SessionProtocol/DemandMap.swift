@@ -7,14 +7,19 @@ struct DemandMap {
     private var counts: [UInt16]
     /// One bit per chunk that somebody needs, so that the sweep passes 64 chunks at a time.
     private var bits: [UInt64]
+    /// One bit per chunk that has been swept.
+    private var sent: [UInt64]
     /// Chunks that somebody needs.
     private(set) var live = 0
+    /// Those of them that have never been swept.
+    private(set) var unsent = 0
 
     /// A map for the chunks of an image; their numbers must not span more than `maximumSpan`.
     init(_ existing: ChunkSet) {
         first = existing.first ?? 0
         counts = Array(repeating: 0, count: existing.last.map { Int($0 - (existing.first ?? 0)) + 1 } ?? 0)
         bits = Array(repeating: 0, count: (counts.count + 63) / 64)
+        sent = bits
     }
 
     /// The widest range of chunk numbers a host serves: 256 TiB in chunks of 4 MiB, 128 MiB of memory.
@@ -29,6 +34,7 @@ struct DemandMap {
         let index = Int(chunk - first)
         if counts[index] == 0 {
             live += 1
+            if !isSent(index) { unsent += 1 }
             bits[index / 64] |= 1 << UInt64(index % 64)
         }
         counts[index] += 1
@@ -39,9 +45,20 @@ struct DemandMap {
         counts[index] -= 1
         if counts[index] == 0 {
             live -= 1
+            if !isSent(index) { unsent -= 1 }
             bits[index / 64] &= ~(1 << UInt64(index % 64))
         }
     }
+
+    /// The chunk has been swept.
+    mutating func markSent(_ chunk: UInt32) {
+        let index = Int(chunk - first)
+        guard !isSent(index) else { return }
+        if counts[index] > 0 { unsent -= 1 }
+        sent[index / 64] |= 1 << UInt64(index % 64)
+    }
+
+    private func isSent(_ index: Int) -> Bool { sent[index / 64] & (1 << UInt64(index % 64)) != 0 }
 
     /// The smallest chunk not below `cursor` that somebody needs, or nil: the sweep has come to its end.
     func next(from cursor: UInt32) -> UInt32? {

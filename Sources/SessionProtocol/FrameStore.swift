@@ -5,9 +5,13 @@ internal import Blocks
 struct FrameStore {
     /// One frame with its seal.
     struct Entry {
+        /// Frame and seal, filled up with zeros to whole symbols.
         let bytes: [UInt8]
         let layout: StripeLayout
         var lastUse: UInt64
+
+        /// Frame and seal alone.
+        var sealed: ArraySlice<UInt8> { bytes[..<layout.length] }
     }
 
     /// Bytes the frames may take together, those on order included.
@@ -20,8 +24,8 @@ struct FrameStore {
 
     /// `longest` is the longest frame with its seal; two of them always have room.
     init(limit: Int, longest: Int) {
-        self.longest = longest
-        self.limit = max(limit, 2 * longest)
+        self.longest = StripeLayout(length: max(longest, 1)).paddedLength
+        self.limit = max(limit, 2 * self.longest)
     }
 
     func has(_ chunk: UInt32) -> Bool { entries[chunk] != nil }
@@ -50,12 +54,13 @@ struct FrameStore {
         return true
     }
 
-    mutating func put(_ chunk: UInt32, _ sealed: [UInt8]) {
+    /// Takes a frame with its seal, filled up to whole symbols.
+    mutating func put(_ chunk: UInt32, _ padded: [UInt8], _ layout: StripeLayout) {
         loading.remove(chunk)
         drop(chunk)
         uses += 1
-        entries[chunk] = Entry(bytes: sealed, layout: StripeLayout(length: sealed.count), lastUse: uses)
-        bytes += sealed.count
+        entries[chunk] = Entry(bytes: padded, layout: layout, lastUse: uses)
+        bytes += padded.count
     }
 
     mutating func failed(_ chunk: UInt32) { loading.remove(chunk) }

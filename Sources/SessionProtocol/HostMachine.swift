@@ -1,5 +1,6 @@
 // The host's side of a session as a state machine: time, messages and frames in; messages and datagrams out.
 internal import Blocks
+internal import FEC
 
 /// The host of one session: sans-I/O, driven by one thread.
 ///
@@ -34,11 +35,21 @@ package struct HostMachine: ~Copyable {
     var repairs: [UInt32: ChunkRepair] = [:]
     var repairQueue: [UInt32] = []
     var pace: RateControl
-    var sequence: UInt32 = 0
-    /// The chunk that is being swept and the index of its next symbol.
-    var current: (chunk: UInt32, next: Int)?
+    var proactive = ProactiveParity()
+    let encoder = ParityEncoder()
+    /// The sequence of each stream's next symbol.
+    var sequences: [UInt32]
+    /// The chunk that is being swept.
+    var current: Pass?
     var cursor: UInt32
+    /// Trains of the sweep since the last one of repairs.
     var sinceRepair = 0
+    /// What the middle participant loses: on the wire, and in its socket and for want of buffers.
+    var usualLoss = (wire: 0.0, own: 0.0)
+    /// What may go to those the room does not wait for, in datagrams times `Tuning.stragglerTurn`.
+    var stragglerCredit = 0
+    /// Nanoseconds between the reports of a participant, as the last START said.
+    var reportInterval = Specification.shortestReportInterval
     var nextBeacon: UInt64
     var controlInFlight = 0
 
@@ -69,6 +80,9 @@ package struct HostMachine: ~Copyable {
                 "the image has too many chunks for a session")
         }
         try refuse(
+            unless: (1...Specification.maximumStreams).contains(configuration.streams),
+            "a session has 1 to \(Specification.maximumStreams) streams")
+        try refuse(
             unless: configuration.participants >= 1 && configuration.maximumParticipants <= Int(UInt16.max),
             "a session has 1 to 65535 participants")
         self.configuration = configuration
@@ -76,7 +90,8 @@ package struct HostMachine: ~Copyable {
         sessionKey = configuration.sessionKey.publicKey
         demand = DemandMap(configuration.existing)
         frames = FrameStore(limit: configuration.frameMemory, longest: longest)
-        pace = RateControl(rate: configuration.rate, now: now)
+        pace = RateControl(cap: configuration.rate, now: now)
+        sequences = Array(repeating: 0, count: configuration.streams)
         cursor = configuration.existing.first ?? 0
         nextAnnounce = now
         nextBeacon = now
@@ -178,7 +193,10 @@ package struct HostMachine: ~Copyable {
         var deadline = session.joined > 0 ? min(nextAnnounce, nextBeacon) : nextAnnounce
         if session.state == .running {
             deadline = min(deadline, now + Tuning.rateInterval)
-            if hasDatagram { deadline = min(deadline, pace.time(for: Tuning.trainBytes, now: now)) }
+            if hasDatagram {
+                deadline = min(
+                    deadline, pace.time(for: Tuning.trainDatagrams * Specification.datagramBytes, now: now))
+            }
         } else if let startsAt = session.startsAt {
             deadline = min(deadline, startsAt)
         }
@@ -253,7 +271,8 @@ package struct HostMachine: ~Copyable {
             stall(index, now: now)
         }
         // Repairs nobody asks for any more; what is still asked for comes again with a report.
-        repairs = repairs.filter { $0.value.pendingCount > 0 || now < $0.value.lastUse + 30 * second }
+        for (chunk, repair) in repairs
+        where repair.pendingCount == 0 && now >= repair.lastUse + Tuning.repairMemory { retire(chunk) }
     }
 
     /// Everything of the session is over: says so once and takes nothing more.

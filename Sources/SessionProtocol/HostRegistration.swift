@@ -115,8 +115,8 @@ extension HostMachine {
         snapshots[index].state = session.state == .running ? .receiving : .joined
         emit(.send(connection, acceptance(join.nonce, slot: seats[index].slot)))
         lastJoin = now
-        if session.state == .running { sendStart(to: index) }
         countJoined()
+        if session.state == .running { sendStart(to: index) }
         emit(.event(.joined(index)))
     }
 
@@ -158,6 +158,7 @@ extension HostMachine {
     /// Counts who is there, and sets the time of the start from it.
     mutating func countJoined() {
         session.joined = seats.indices.count { seats[$0].isOpen && seats[$0].connection != nil }
+        scheduleReports()
         guard session.state == .registering else { return }
         session.startsAt = session.joined > 0 ? configuration.registrationTimeout.map { lastJoin + $0 } : nil
     }
@@ -179,6 +180,8 @@ extension HostMachine {
         session.state = .running
         session.startsAt = nil
         session.sweeps = 1
+        limitRate()
+        pace.begin(now: now)
         lastFinish = now
         nextBeacon = now + Tuning.beaconInterval
         for index in seats.indices where seats[index].isOpen && seats[index].connection != nil {
@@ -196,14 +199,27 @@ extension HostMachine {
     }
 
     private mutating func sendStart(to index: Int) {
+        let start = StartMessage(
+            participants: UInt16(clamping: session.joined),
+            reportInterval: UInt16(reportInterval / millisecond), sequence: sequences[0])
+        send(.start(start), to: index)
+    }
+
+    /// Adjusts how often participants report to their number: about a thousand reports a second in all.
+    ///
+    /// When the room has grown, everyone is told; when it shrinks, latecomers alone.
+    private mutating func scheduleReports() {
         let milliseconds = min(
             max(UInt64(session.joined) * millisecond, Specification.shortestReportInterval),
             Specification.longestReportInterval)
-        let start = StartMessage(
-            participants: UInt16(clamping: session.joined),
-            reportInterval: UInt16(milliseconds / millisecond),
-            sequence: sequence)
-        send(.start(start), to: index)
+        let hasGrown = milliseconds > reportInterval + reportInterval / 8
+        if session.state != .running || hasGrown || milliseconds < reportInterval / 2 {
+            reportInterval = milliseconds
+        }
+        guard session.state == .running, hasGrown else { return }
+        for index in seats.indices where seats[index].isOpen && seats[index].connection != nil {
+            sendStart(to: index)
+        }
     }
 
     private mutating func need(_ need: NeedMessage, of index: Int, now: UInt64) {

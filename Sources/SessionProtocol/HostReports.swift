@@ -4,7 +4,7 @@ internal import Blocks
 extension HostMachine {
     mutating func report(_ report: ReportMessage, of index: Int, now: UInt64) {
         guard seats[index].isOpen, seats[index].hasNeeded, session.state == .running else { return }
-        note(report, of: index)
+        note(report, of: index, now: now)
         for chunk in report.done.numbers {
             // A set may name four thousand million chunks in a few bytes; those the image has are few.
             guard configuration.existing.contains(chunk) else { break }
@@ -16,7 +16,7 @@ extension HostMachine {
         repair(report, of: index, now: now)
     }
 
-    private mutating func note(_ report: ReportMessage, of index: Int) {
+    private mutating func note(_ report: ReportMessage, of index: Int, now: UInt64) {
         snapshots[index].writeRate = UInt64(report.writeRate) * KiB
         snapshots[index].decodeRate = UInt64(report.decodeRate) * KiB
         snapshots[index].freeBuffers = Int(report.freeBuffers)
@@ -25,11 +25,12 @@ extension HostMachine {
         snapshots[index].lostInSocket += UInt64(report.lostInSocket)
         snapshots[index].lostForWantOfBuffers += UInt64(report.lostForWantOfBuffers)
         guard !seats[index].missing.isEmpty || !seats[index].outstanding.isEmpty else { return }
-        let old = seats[index].recent ?? (0, 0, 0)
-        seats[index].recent = (
-            old.received + UInt64(report.received), old.wire + UInt64(report.lostOnWire),
-            old.own + UInt64(report.lostInSocket) + UInt64(report.lostForWantOfBuffers)
-        )
+        var backlog = 0
+        for (stream, highest) in report.highest.enumerated() where stream < sequences.count {
+            let behind = Int(Int32(bitPattern: sequences[stream] &- 1 &- highest))
+            backlog += max(behind, 0) * Specification.datagramBytes
+        }
+        seats[index].flow.note(report, backlog: backlog, rate: pace.rate, now: now)
     }
 
     /// Tells participants that multicast reaches from those it does not (HostDeafness.swift says so).
@@ -75,32 +76,38 @@ extension HostMachine {
                 }
             }
         }
-        guard let highest = report.highest.first ?? (seats[index].isDeaf ? sequence : nil) else {
-            return reclaim(index, report, now: now) { record in
-                record.lastPass.map { now > $0.time + Tuning.unseenPatience } ?? true
-            }
-        }
-        reclaim(index, report, now: now) { record in
+        let isDeaf = seats[index].isDeaf
+        reclaim(index, report, now: now) { machine, chunk, record in
             guard let pass = record.lastPass else { return true }
-            return !isLater(pass.sequence, than: highest) || now > pass.time + Tuning.unseenPatience
+            if now > pass.time + Tuning.unseenPatience { return true }
+            guard let highest = machine.highest(for: chunk, in: report) else { return isDeaf }
+            return !isLater(pass.sequence, than: highest)
         }
+    }
+
+    /// The highest sequence the report has seen of the stream a chunk goes by.
+    private func highest(for chunk: UInt32, in report: ReportMessage) -> UInt32? {
+        let stream = stream(of: chunk)
+        return stream < report.highest.count ? report.highest[stream] : nil
     }
 
     /// Chunks that were sent and are not there must be sent again.
     private mutating func reclaim(
-        _ index: Int, _ report: ReportMessage, now: UInt64, isPast: (ChunkRecord) -> Bool
+        _ index: Int, _ report: ReportMessage, now: UInt64,
+        isPast: (borrowing HostMachine, UInt32, ChunkRecord) -> Bool
     ) {
         for chunk in seats[index].outstanding.subtracting(report.held).numbers {
             guard chunk < report.heldBelow || report.heldBelow == .max else { break }
             guard current?.chunk != chunk else { continue }
-            if let record = records[chunk], !isPast(record) { continue }
+            if let record = records[chunk], !isPast(self, chunk, record) { continue }
             seats[index].outstanding.remove(chunk)
             want(chunk, of: index)
         }
     }
 
     private mutating func repair(_ report: ReportMessage, of index: Int, now: UInt64) {
-        guard let highest = report.highest.first else { return }
+        guard !report.highest.isEmpty else { return }
+        let isStraggler = isStraggler(index)
         for gap in report.gaps
         where seats[index].outstanding.contains(gap.chunk) && gap.chunk != current?.chunk {
             guard let record = records[gap.chunk], record.generation == gap.generation,
@@ -111,30 +118,59 @@ extension HostMachine {
                 want(gap.chunk, of: index)
                 continue
             }
-            if isLater(pass.sequence, than: highest) { continue }
-            if repairs[gap.chunk] == nil {
-                repairs[gap.chunk] = ChunkRepair(layout: StripeLayout(length: record.length), now: now)
-            }
-            let wasIdle = repairs[gap.chunk]?.pendingCount == 0
-            for stripe in gap.stripes { repairs[gap.chunk]?.ask(stripe, highest: highest) }
-            repairs[gap.chunk]?.lastUse = now
-            if wasIdle, repairs[gap.chunk]?.pendingCount ?? 0 > 0 { repairQueue.append(gap.chunk) }
+            guard let highest = highest(for: gap.chunk, in: report), !isLater(pass.sequence, than: highest)
+            else { continue }
+            // The room does not pay for one that loses far more than the others: it waits for later sweeps.
+            let lacking = gap.stripes.reduce(0) { $0 + Int($1.lacking) }
+            if isStraggler, !takeStragglerCredit(lacking) { continue }
+            var repair =
+                repairs.removeValue(forKey: gap.chunk)
+                ?? ChunkRepair(
+                    layout: StripeLayout(length: record.length), parityUsed: record.parityUsed, now: now)
+            let wasIdle = repair.pendingCount == 0
+            for stripe in gap.stripes { _ = repair.ask(stripe, highest: highest) }
+            repair.lastUse = now
+            if wasIdle, repair.pendingCount > 0 { repairQueue.append(gap.chunk) }
+            repairs[gap.chunk] = repair
         }
+    }
+
+    /// Whether a participant loses far more than the middle one of the room.
+    private func isStraggler(_ index: Int) -> Bool {
+        let flow = seats[index].flow
+        return flow.wireLoss > 3 * usualLoss.wire + Tuning.stragglerLoss
+            || flow.ownLoss > 3 * usualLoss.own + Tuning.stragglerLoss
     }
 
     mutating func decideRate(now: UInt64) {
         guard pace.isDue(now: now) else { return }
-        var losses: [RateControl.Loss] = []
-        for index in seats.indices where seats[index].isOpen && !seats[index].isSilent && !seats[index].isDeaf
-        {
-            guard let recent = seats[index].recent else { continue }
-            seats[index].recent = nil
-            let total = Double(recent.received + recent.wire + recent.own)
-            guard total > 0 else { continue }
-            losses.append(
-                RateControl.Loss(wire: Double(recent.wire) / total, own: Double(recent.own) / total))
+        var samples: [RateSample] = []
+        var wire: [Double] = []
+        var own: [Double] = []
+        for index in seats.indices where seats[index].isCounted {
+            guard let sample = seats[index].flow.takeSample() else { continue }
+            samples.append(sample)
+            wire.append(seats[index].flow.wireLoss)
+            own.append(seats[index].flow.ownLoss)
         }
-        pace.decide(losses, now: now)
+        guard !samples.isEmpty else { return }
+        usualLoss = (lowerMedian(wire), lowerMedian(own))
+        let steady = samples.filter { $0.wireLoss <= 3 * usualLoss.wire + Tuning.stragglerLoss }
+        proactive.note(steady.reduce(0) { $0 + $1.wireLoss } / Double(max(steady.count, 1)))
+        pace.decide(samples, now: now)
+        session.rate = pace.rate
+    }
+
+    /// Sets the highest rate: what was asked for, and what the links of the room carry.
+    ///
+    /// The link of the slowest alone does not count where there are several; it finishes in later sweeps.
+    mutating func limitRate() {
+        let links = seats.indices.filter { seats[$0].isOpen && seats[$0].connection != nil }
+            .map { UInt64(seats[$0].identity.linkMegabits) }.filter { $0 > 0 }.sorted()
+        let slow = links.isEmpty ? nil : links[links.count == 1 ? 0 : max(1, links.count / 10)]
+        // A datagram of 1440 bytes takes 1538 on the wire.
+        let link = slow.map { $0 * 125_000 / 1538 * UInt64(Specification.datagramBytes) }
+        pace.limit(to: min(configuration.rate, link ?? .max))
         session.rate = pace.rate
     }
 

@@ -38,12 +38,64 @@ struct Seat {
     var deafSince: UInt64?
     /// Who has told the host's screen that multicast does not arrive: a change is told once, by whoever knows why.
     var deafnessTeller = DeafnessTeller.nobody
-    /// Losses since the rate was last decided: received, wire, own.
-    var recent: (received: UInt64, wire: UInt64, own: UInt64)?
+    /// What it reported lately, for the rate and for who is a straggler.
+    var flow = SeatFlow()
 
     /// Whether it has everything, as far as its reports say.
     var isServed: Bool {
         hasNeeded && missing.isEmpty && outstanding.isEmpty && control.isEmpty && inFlight.isEmpty
+    }
+}
+
+/// What the reports of one participant say of how it keeps up.
+struct SeatFlow {
+    /// What the last report said that the rate has not been decided on since.
+    private(set) var sample: RateSample?
+    /// Shares lost, averaged over some reports: on the wire, and in socket and for want of buffers.
+    private(set) var wireLoss = 0.0
+    private(set) var ownLoss = 0.0
+    /// Bytes per second it is known to take; nil: not yet.
+    private var capacity: Double?
+    /// Whether the last report showed it at its limit.
+    private var isLimited = false
+    private var lastReport: UInt64?
+    /// The most free buffers it has reported: all it has.
+    private var mostFree = 0
+
+    /// Takes a report; `backlog` is what has been sent and not seen, in bytes.
+    mutating func note(_ report: ReportMessage, backlog: Int, rate: UInt64, now: UInt64) {
+        defer { lastReport = now }
+        mostFree = max(mostFree, Int(report.freeBuffers))
+        guard let lastReport, now > lastReport else { return }
+        let own = Double(report.lostInSocket) + Double(report.lostForWantOfBuffers)
+        let total = Double(report.received) + Double(report.lostOnWire) + own
+        // What little comes while hardly anything is sent says nothing about limits.
+        guard total >= 16 else { return }
+        let share = Double(report.lostOnWire) / total
+        wireLoss += (share - wireLoss) * 0.3
+        ownLoss += (own / total - ownLoss) * 0.3
+        let delivered =
+            Double(report.received) * Double(Specification.datagramBytes) * 1e9 / Double(now - lastReport)
+        let isBehind = backlog > Tuning.backlogBytes + Int(rate / 200)
+        if own / total > 0.01 || isBehind {
+            // One that drains a backlog is given room to. One report alone may have caught a bad moment.
+            let taken = isBehind ? delivered * 0.9 : delivered
+            capacity = isLimited ? ((capacity ?? taken) + taken) / 2 : taken
+            isLimited = true
+        } else if Int(report.freeBuffers) * Tuning.scarceBuffers < mostFree {
+            capacity = delivered * 0.8
+            isLimited = true
+        } else {
+            capacity = max(capacity ?? 0, Double(rate))
+            isLimited = false
+        }
+        sample = RateSample(
+            capacity: capacity ?? Double(rate), delivered: delivered, wireLoss: share)
+    }
+
+    mutating func takeSample() -> RateSample? {
+        defer { sample = nil }
+        return sample
     }
 }
 
@@ -66,6 +118,8 @@ struct ChunkRecord {
     var content: UInt64
     /// Bytes of frame and seal.
     var length: Int
-    /// Sequence and time of the last symbol of the last pass; nil before the first.
+    /// Parity numbers of each stripe that have been used.
+    var parityUsed = 0
+    /// Sequence (of the chunk's stream) and time of the last symbol of the last pass; nil before the first.
     var lastPass: (sequence: UInt32, time: UInt64)?
 }

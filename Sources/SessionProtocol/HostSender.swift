@@ -8,45 +8,32 @@ extension HostMachine {
     /// `buffer` must have room for `limit` times `Specification.datagramBytes`. Nil: nothing to send, or not yet.
     package mutating func nextTrain(into buffer: inout MutableRawSpan, limit: Int, now: UInt64) -> Train? {
         precondition(limit > 0 && buffer.byteCount >= limit * Specification.datagramBytes)
-        var count = 0
-        while count < limit {
-            // A beacon is shorter than a symbol, so it goes alone.
-            let bytes = nextDatagram(
-                into: &buffer, at: count * Specification.datagramBytes, allowsBeacon: count == 0, now: now)
-            guard let bytes else { break }
-            count += 1
-            if bytes != Specification.datagramBytes { return Train(count: 1, datagramBytes: bytes, stream: 0) }
-        }
-        return count > 0 ? Train(count: count, datagramBytes: Specification.datagramBytes, stream: 0) : nil
-    }
-
-    private mutating func nextDatagram(
-        into buffer: inout MutableRawSpan, at offset: Int, allowsBeacon: Bool, now: UInt64
-    ) -> Int? {
         guard session.state != .ended else { return nil }
         if session.state == .running {
             chooseChunk()
-            let isRepairTurn = current == nil || sinceRepair >= Tuning.repairTurn - 1
-            if let chunk = isRepairTurn ? readyRepair() : nil {
-                guard pace.take(Specification.datagramBytes, now: now) else { return nil }
-                writeRepair(of: chunk, into: &buffer, at: offset, now: now)
-                return Specification.datagramBytes
+            if current == nil || sinceRepair >= Tuning.repairTurn - 1,
+                let train = nextRepairs(into: &buffer, limit: limit, now: now)
+            {
+                return train
             }
-            if current != nil {
-                guard pace.take(Specification.datagramBytes, now: now) else { return nil }
-                if writeSweep(into: &buffer, at: offset, now: now) { return Specification.datagramBytes }
-            }
+            if let train = nextOfSweep(into: &buffer, limit: limit, now: now) { return train }
         }
-        guard allowsBeacon, now >= nextBeacon, session.joined > 0 else { return nil }
+        return nextBeacon(into: &buffer, now: now)
+    }
+
+    /// A beacon, if nothing else has gone out for a while; the streams take turns.
+    private mutating func nextBeacon(into buffer: inout MutableRawSpan, now: UInt64) -> Train? {
+        guard now >= nextBeacon, session.joined > 0 else { return nil }
         nextBeacon = now + Tuning.beaconInterval
+        let stream = Int(session.beacons % UInt64(sequences.count))
         session.beacons += 1
         Beacon(
-            state: session.state, session: configuration.session, nextSequence: sequence, cursor: cursor,
-            sweeps: UInt32(clamping: session.sweeps), rate: pace.rate,
-            joined: UInt16(clamping: session.joined),
+            stream: UInt8(stream), state: session.state, session: configuration.session,
+            nextSequence: sequences[stream], cursor: cursor, sweeps: UInt32(clamping: session.sweeps),
+            rate: pace.rate, joined: UInt16(clamping: session.joined),
             needed: UInt16(clamping: session.stillNeeded)
-        ).write(to: &buffer, at: offset)
-        return Specification.beaconBytes
+        ).write(to: &buffer, at: 0)
+        return Train(count: 1, datagramBytes: Specification.beaconBytes, stream: stream)
     }
 
     /// Whether a SYMBOL could go out now if the rate allowed it.
@@ -54,6 +41,9 @@ extension HostMachine {
         if current != nil { return true }
         return repairQueue.prefix(Tuning.readAhead).contains { frames.has($0) }
     }
+
+    /// The stream that carries a chunk: all its symbols keep their order.
+    func stream(of chunk: UInt32) -> Int { Int(chunk) % sequences.count }
 
     // MARK: The sweep
 
@@ -73,9 +63,7 @@ extension HostMachine {
                 order(chunk)
                 return
             }
-            current = (chunk, 0)
-            // The pass brings everything that is asked for.
-            repairs[chunk] = nil
+            begin(chunk)
             orderFrames()
             return
         }
@@ -98,79 +86,130 @@ extension HostMachine {
         pumpControl()
     }
 
-    private mutating func writeSweep(into buffer: inout MutableRawSpan, at offset: Int, now: UInt64) -> Bool {
-        guard let (chunk, next) = current, let entry = frames.use(chunk) else {
+    /// The pass begins: it brings everything that has been asked for, and some parity.
+    private mutating func begin(_ chunk: UInt32) {
+        retire(chunk)
+        guard let layout = frames.use(chunk)?.layout else { return }
+        let sources = layout.sourceCount(of: 0)
+        let used = records[chunk]?.parityUsed ?? 0
+        let parity = min(
+            proactive.count(sources: sources, participants: demand[chunk], isTail: isTail(layout)),
+            StripeLayout.symbolNumbers - sources - used)
+        current = Pass(chunk: chunk, layout: layout, parity: max(parity, 0), parityUsed: used)
+    }
+
+    /// Forgets the repairs of a chunk, but not which parity numbers they took.
+    mutating func retire(_ chunk: UInt32) {
+        guard let repair = repairs.removeValue(forKey: chunk) else { return }
+        records[chunk]?.parityUsed = repair.parityUsed
+    }
+
+    /// Whether what is left to sweep goes out before participants report again.
+    private func isTail(_ layout: StripeLayout) -> Bool {
+        UInt64(demand.live) * UInt64(layout.paddedLength) * second
+            < pace.rate.multipliedReportingOverflow(by: reportInterval).partialValue
+    }
+
+    private mutating func nextOfSweep(into buffer: inout MutableRawSpan, limit: Int, now: UInt64) -> Train? {
+        guard var pass = current else { return nil }
+        guard let entry = frames.use(pass.chunk), entry.layout == pass.layout else {
             current = nil
-            return false
+            return nil
         }
-        write(chunk, entry, symbol: next, into: &buffer, at: offset, now: now)
+        let wanted = min(limit, pass.count - pass.next)
+        let count = pace.take(wanted, atLeast: Tuning.trainDatagrams, now: now)
+        guard count > 0 else { return nil }
+        var writer = writer(of: pass.chunk, entry)
+        for position in 0..<count {
+            let symbol = pass.symbol(at: pass.next + position)
+            writer.write(stripe: symbol.stripe, number: symbol.number, into: &buffer, encoder)
+        }
+        let stream = note(writer, of: pass.chunk, count: count, now: now)
+        pass.next += count
+        current = pass
         sinceRepair += 1
-        if next + 1 < entry.layout.symbols {
-            current = (chunk, next + 1)
-            return true
-        }
+        if stragglerCredit < Tuning.stragglerCredit * Tuning.stragglerTurn { stragglerCredit += count }
+        if pass.next == pass.count { finish(pass, now: now) }
+        return Train(count: count, datagramBytes: Specification.datagramBytes, stream: stream)
+    }
+
+    /// The last symbol of a pass is out: whoever lacked the chunk should have it now.
+    private mutating func finish(_ pass: Pass, now: UInt64) {
+        let chunk = pass.chunk
         current = nil
         session.chunksSent += 1
         records[chunk]?.passes += 1
-        records[chunk]?.lastPass = (sequence &- 1, now)
+        records[chunk]?.parityUsed += pass.parity
+        let last = sequences[stream(of: chunk)] &- 1
+        records[chunk]?.lastPass = (last, now)
         for index in seats.indices where seats[index].isCounted && seats[index].missing.contains(chunk) {
             forget(chunk, of: index)
             seats[index].outstanding.insert(chunk)
         }
+        demand.markSent(chunk)
         // 2³²−1 is never a chunk's number here: the demand map is far smaller than that.
         cursor = chunk &+ 1
-        return true
     }
 
     // MARK: Repairs
 
+    private mutating func nextRepairs(into buffer: inout MutableRawSpan, limit: Int, now: UInt64) -> Train? {
+        guard let chunk = readyRepair(), let entry = frames.use(chunk), var repair = repairs[chunk] else {
+            return nil
+        }
+        let wanted = min(limit, repair.pendingCount)
+        let count = pace.take(wanted, atLeast: Tuning.trainDatagrams, now: now)
+        guard count > 0 else { return nil }
+        // Moved out and back, so that it is not copied.
+        repairs[chunk] = nil
+        var writer = writer(of: chunk, entry)
+        var written = 0
+        while written < count, let symbol = repair.takeNext(sequence: writer.sequence) {
+            writer.write(stripe: symbol.stripe, number: symbol.number, into: &buffer, encoder)
+            written += 1
+        }
+        repair.lastUse = now
+        repairs[chunk] = repair
+        let stream = note(writer, of: chunk, count: written, now: now)
+        session.repairDatagrams += UInt64(written)
+        sinceRepair = 0
+        return Train(count: written, datagramBytes: Specification.datagramBytes, stream: stream)
+    }
+
     /// The first chunk in the queue that has repairs and whose frame is there; the others are ordered.
     private mutating func readyRepair() -> UInt32? {
-        repairQueue.removeAll { repairs[$0]?.pendingCount ?? 0 == 0 }
-        var ready: UInt32?
-        for chunk in repairQueue.prefix(Tuning.readAhead) where ready == nil {
-            if frames.has(chunk) { ready = chunk } else { order(chunk) }
+        while let first = repairQueue.first, repairs[first]?.pendingCount ?? 0 == 0 {
+            repairQueue.removeFirst()
         }
-        return ready
+        for chunk in repairQueue.prefix(Tuning.readAhead) where repairs[chunk]?.pendingCount ?? 0 > 0 {
+            if frames.has(chunk) { return chunk }
+            order(chunk)
+        }
+        return nil
     }
 
-    private mutating func writeRepair(
-        of chunk: UInt32, into buffer: inout MutableRawSpan, at offset: Int, now: UInt64
-    ) {
-        guard let entry = frames.use(chunk), let index = repairs[chunk]?.takeNext(sequence: sequence) else {
-            return
-        }
-        repairs[chunk]?.lastUse = now
-        write(chunk, entry, symbol: index, into: &buffer, at: offset, now: now)
-        session.repairDatagrams += 1
-        sinceRepair = 0
+    private func writer(of chunk: UInt32, _ entry: FrameStore.Entry) -> SymbolWriter {
+        let stream = stream(of: chunk)
+        return SymbolWriter(
+            header: SymbolHeader(
+                stream: UInt8(stream), generation: records[chunk]?.generation ?? 0,
+                session: configuration.session, sequence: sequences[stream], chunk: chunk,
+                length: UInt32(entry.layout.length), stripe: 0, symbol: 0),
+            frame: entry.bytes, layout: entry.layout)
     }
 
-    private mutating func write(
-        _ chunk: UInt32, _ entry: FrameStore.Entry, symbol index: Int, into buffer: inout MutableRawSpan,
-        at offset: Int, now: UInt64
-    ) {
-        let place = entry.layout.place(of: index)
-        SymbolHeader(
-            generation: records[chunk]?.generation ?? 0, session: configuration.session, sequence: sequence,
-            chunk: chunk, length: UInt32(entry.bytes.count), stripe: place.stripe, symbol: place.symbol
-        ).write(to: &buffer, at: offset)
-        let range = entry.layout.range(of: index)
-        let start = offset + Specification.symbolHeaderBytes
-        unsafe buffer.withUnsafeMutableBytes { target in
-            unsafe entry.bytes.withUnsafeBytes { source in
-                unsafe target[start..<start + range.count].copyBytes(from: source[range])
-            }
-            for byte in start + range.count..<start + Specification.symbolBytes { unsafe target[byte] = 0 }
-        }
-        sequence &+= 1
-        session.datagrams += 1
+    /// A train has been written; returns its stream.
+    private mutating func note(_ writer: SymbolWriter, of chunk: UInt32, count: Int, now: UInt64) -> Int {
+        let stream = stream(of: chunk)
+        sequences[stream] = writer.sequence
+        session.datagrams += UInt64(count)
         nextBeacon = now + Tuning.beaconInterval
+        return stream
     }
 
     // MARK: Frames
 
-    /// Answers `load`: the frame without a seal (reserve 64 bytes more and it is not copied).
+    /// Answers `load`: the frame without a seal (reserve `HostMachine.sealReserve` bytes more and it is not copied).
     package mutating func frameLoaded(_ chunk: UInt32, _ frame: consuming [UInt8], now: UInt64) {
         guard session.state != .ended, frames.loading.contains(chunk) else { return }
         var sealed = frame
@@ -182,14 +221,16 @@ extension HostMachine {
             }
             let seal = try configuration.sessionKey.seal(
                 sealed, chunk: chunk, session: configuration.session, image: configuration.image)
-            let content = contentHash(of: sealed)
+            let layout = StripeLayout(length: sealed.count + seal.count)
+            let content = try headerHash(of: sealed)
             sealed.append(contentsOf: seal)
-            remember(chunk, content, length: sealed.count)
+            sealed.append(contentsOf: repeatElement(0, count: layout.paddedLength - layout.length))
+            remember(chunk, content, length: layout.length)
+            frames.put(chunk, sealed, layout)
         } catch {
             frameFailed(chunk, reason: error.description, now: now)
             return
         }
-        frames.put(chunk, sealed)
         advance(now: now)
     }
 
@@ -210,6 +251,7 @@ extension HostMachine {
         records[chunk]?.length = length
         records[chunk]?.generation &+= 1
         records[chunk]?.lastPass = nil
+        records[chunk]?.parityUsed = 0
         // Who has begun the older generation must get all of the new one.
         repairs[chunk] = nil
         for index in seats.indices where seats[index].outstanding.contains(chunk) {
@@ -217,6 +259,9 @@ extension HostMachine {
             want(chunk, of: index)
         }
     }
+
+    /// Bytes behind a frame for its seal and the zeros that fill its last symbol.
+    package static let sealReserve = Specification.sealBytes + Specification.symbolBytes
 
     private mutating func order(_ chunk: UInt32) {
         let kept = current?.chunk
@@ -249,33 +294,32 @@ extension HostMachine {
                     order(chunk)
                     break
                 }
+                guard takeStragglerCredit(entry.layout.symbols) else { return }
                 seats[index].control.remove(chunk)
                 if seats[index].inFlight.isEmpty { seats[index].hasMoved = true }
                 seats[index].inFlight.insert(chunk)
                 controlInFlight += 1
                 session.chunksOverControl += 1
                 snapshots[index].chunksOverControl += 1
-                emit(.send(connection, ChunkMessage.encode(chunk: chunk, sealed: entry.bytes)))
+                emit(.send(connection, ChunkMessage.encode(chunk: chunk, sealed: entry.sealed)))
             }
         }
     }
+
+    /// Whether that many datagrams' worth may go to somebody the room does not wait for.
+    ///
+    /// As long as somebody lacks the first copy of a chunk, a small share of what goes out.
+    mutating func takeStragglerCredit(_ datagrams: Int) -> Bool {
+        guard demand.unsent > 0 else { return true }
+        guard stragglerCredit > 0 else { return false }
+        stragglerCredit -= datagrams * Tuning.stragglerTurn
+        return true
+    }
 }
 
-/// A hash that tells one encoding of a chunk from another; the host's own frames need no cryptographic one.
-private func contentHash(of bytes: [UInt8]) -> UInt64 {
-    unsafe bytes.withUnsafeBytes { buffer in
-        var hash = UInt64(buffer.count)
-        var offset = 0
-        while offset + 8 <= buffer.count {
-            let word = unsafe buffer.loadUnaligned(fromByteOffset: offset, as: UInt64.self)
-            hash = (hash ^ word) &* 0x9e37_79b9_7f4a_7c15
-            hash ^= hash >> 29
-            offset += 8
-        }
-        while offset < buffer.count {
-            hash = unsafe (hash ^ UInt64(buffer[offset])) &* 0x9e37_79b9_7f4a_7c15
-            offset += 1
-        }
-        return hash
-    }
+/// A hash of what tells one encoding of a chunk from another: the header has the content's SHA-256 and all lengths.
+private func headerHash(of frame: [UInt8]) throws(DecodeError) -> UInt64 {
+    let end = try frame.withBytes { (span) throws(DecodeError) in try FrameLayout(ofFrame: span).headerEnd }
+    // The host's own frames need no cryptographic hash (FNV-1a).
+    return frame[..<end].reduce(0xcbf2_9ce4_8422_2325) { ($0 ^ UInt64($1)) &* 0x100_0000_01b3 }
 }

@@ -239,10 +239,10 @@ extension NeedMessage {
 }
 
 extension ChunkMessage {
-    package func encode() -> [UInt8] { ChunkMessage.encode(chunk: chunk, sealed: sealed) }
+    package func encode() -> [UInt8] { ChunkMessage.encode(chunk: chunk, sealed: sealed[...]) }
 
     /// The message without a copy of the frame in between.
-    static func encode(chunk: UInt32, sealed: [UInt8]) -> [UInt8] {
+    static func encode(chunk: UInt32, sealed: ArraySlice<UInt8>) -> [UInt8] {
         var writer = ByteWriter(reserving: Specification.messageHeaderBytes + fixedBytes + sealed.count)
         writer.u32(UInt32(fixedBytes + sealed.count))
         writer.u16(MessageType.chunk.rawValue)

@@ -214,7 +214,7 @@ extension ParticipantMachine {
         sources = accept.addresses + (hostEndpoint.map { [$0.address] } ?? [])
         enter(.inSession, now: now)
         lastHeard = now
-        reporting.begin(slot: accept.slot, now: now)
+        reporting.begin(slot: accept.slot, streams: Int(accept.streams), now: now)
         hearing = Hearing(since: now)
         isRejoining = false
         if isFirst { emit(.event(.accepted(session))) } else { emit(.event(.rejoined)) }

@@ -11,20 +11,23 @@ package struct MulticastSilence: Sendable {
     package let group: Address
     /// The first UDP port of the data plane.
     package let port: UInt16
+    /// Streams of the data plane, each on a port of its own counted up from `port`.
+    package let streams: Int
     /// Since when the participant has listened, or multicast had been back (nanoseconds of the machine's clock).
     package let since: UInt64
     /// When the last datagram came after `since`; nil: none has.
     package let lastHeard: UInt64?
 
     package init(
-        host: Address, sources: [Address], session: UInt64, group: Address, port: UInt16, since: UInt64,
-        lastHeard: UInt64?
+        host: Address, sources: [Address], session: UInt64, group: Address, port: UInt16, streams: Int,
+        since: UInt64, lastHeard: UInt64?
     ) {
         self.host = host
         self.sources = sources
         self.session = session
         self.group = group
         self.port = port
+        self.streams = streams
         self.since = since
         self.lastHeard = lastHeard
     }
@@ -72,7 +75,8 @@ extension ParticipantMachine {
                     MulticastSilence(
                         host: hostEndpoint.address, sources: sources,
                         session: accepted.session, group: accepted.group, port: accepted.dataPort,
-                        since: since, lastHeard: hearing.lastHeard > since ? hearing.lastHeard : nil)))
+                        streams: reporting.streamCount, since: since,
+                        lastHeard: hearing.lastHeard > since ? hearing.lastHeard : nil)))
         }
         guard now >= quietSince + Tuning.unseenPatience,
             lastHeard >= quietSince + Tuning.unseenPatience - Specification.announceInterval

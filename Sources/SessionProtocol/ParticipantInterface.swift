@@ -47,6 +47,9 @@ package struct ParticipantConfiguration: Sendable {
     package var pinned: Fingerprint?
     /// Memory for chunks on their way, in bytes.
     package var poolBytes: Int = 256 << 20
+    /// For simulations of large rooms: symbols are counted, but their bytes neither stored nor solved for, so that
+    /// frames come empty.
+    package var countsOnly = false
     /// How long a lost host is searched for, in nanoseconds.
     package var reconnectPatience: UInt64 = 120 * second
     /// How long the first host is searched for, in nanoseconds; nil waits for ever.

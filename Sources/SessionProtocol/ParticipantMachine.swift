@@ -1,5 +1,6 @@
 // The participant's side of a session as a state machine: time, datagrams and messages in; the same and frames out.
 package import Blocks
+internal import FEC
 
 /// One participant: sans-I/O, driven by one thread.
 ///
@@ -61,7 +62,10 @@ package struct ParticipantMachine: ~Copyable {
     /// Chunks that the pipeline has.
     var inPipeline: Set<UInt32> = []
     var assemblies: [UInt32: Assembly] = [:]
+    /// The chunk whose symbols are expected next, and its places.
     var latest: Assembly?
+    var latestPlaces: SymbolPlaces?
+    let decoder = StripeDecoder()
     var assembliesBegun: UInt64 = 0
     var pool: ReassemblyPool
     var failures: [UInt32: Int] = [:]
@@ -94,7 +98,7 @@ package struct ParticipantMachine: ~Copyable {
         }
         participant = identifier("participant")
         seeker = identifier("seek")
-        pool = ReassemblyPool(limit: configuration.poolBytes)
+        pool = ReassemblyPool(limit: configuration.poolBytes, hasMemory: !configuration.countsOnly)
         nextSeek = now
         searchSince = now
         stateSince = now
@@ -245,9 +249,7 @@ package struct ParticipantMachine: ~Copyable {
     private mutating func completeIfDone() {
         guard needed != nil, remaining.isEmpty, !isComplete else { return }
         isComplete = true
-        for assembly in assemblies.values { pool.giveBack(assembly.buffer) }
-        assemblies = [:]
-        latest = nil
+        discardAssemblies()
         emit(.leaveGroup)
         emit(.event(.complete))
     }

@@ -1,5 +1,6 @@
 // The participant's data plane: which datagrams are taken, and where their bytes go.
 internal import Blocks
+internal import FEC
 
 extension ParticipantMachine {
     /// Takes datagrams of a data port that came as one train: each of `segment` bytes, the last may be shorter.
@@ -7,51 +8,80 @@ extension ParticipantMachine {
     /// Only the host's own addresses are listened to. What a datagram says is believed only as far as it can do no
     /// harm: a wrong symbol costs a repair, because nothing is used before its seal and hash are right.
     package mutating func datagrams(_ bytes: RawSpan, segment: Int, from: Address, now: UInt64) {
-        var offset = 0
-        while offset < bytes.byteCount {
-            let end = segment > 0 ? min(offset + segment, bytes.byteCount) : bytes.byteCount
-            datagram(bytes.extracting(offset..<end), from: from, now: now)
-            offset = end
+        let step = segment > 0 ? segment : max(bytes.byteCount, 1)
+        guard state == .inSession, let accepted, sources.contains(from) else {
+            progress.foreignDatagrams += UInt64((bytes.byteCount + step - 1) / step)
+            return
+        }
+        unsafe bytes.withUnsafeBytes { raw in
+            guard let base = raw.baseAddress else { return }
+            var offset = 0
+            while offset < raw.count {
+                let length = min(step, raw.count - offset)
+                // Nearly every datagram is a symbol of the chunk that the one before it was of.
+                if length == Specification.datagramBytes,
+                    unsafe takeNext(base + offset, session: accepted.session, now: now)
+                {
+                    offset += length
+                    continue
+                }
+                unsafe datagram(
+                    UnsafeRawBufferPointer(start: base + offset, count: length).bytes, accepted, now: now)
+                offset += length
+            }
         }
     }
 
-    private mutating func datagram(_ bytes: RawSpan, from: Address, now: UInt64) {
-        guard state == .inSession, let accepted, sources.contains(from) else {
-            progress.foreignDatagrams += 1
-            return
-        }
+    /// Takes a symbol of the chunk that came last; false if it is anything else, or completes the chunk.
+    @inline(__always)
+    private mutating func takeNext(_ bytes: UnsafeRawPointer, session: UInt64, now: UInt64) -> Bool {
+        guard let places = latestPlaces else { return false }
+        let start = unsafe SymbolStart(bytes)
+        guard start.isSymbol, start.session == session, start.key == places.key,
+            start.generation == places.generation, start.stream < reporting.streamCount,
+            places.stripesLeft > 1
+        else { return false }
+        let outcome = unsafe places.put(
+            stripe: Int(start.stripe), number: Int(start.symbol), bytes + Specification.symbolHeaderBytes,
+            decoder)
+        guard outcome != .invalid else { return false }
+        places.noteArrival(now)
+        lastHeard = now
+        hearing.lastHeard = now
+        reporting.arrived(start.sequence, stream: Int(start.stream))
+        progress.symbolsReceived += 1
+        if outcome == .repeated { progress.symbolsRepeated += 1 }
+        return true
+    }
+
+    private mutating func datagram(_ bytes: RawSpan, _ accepted: AcceptedSession, now: UInt64) {
         switch bytes.datagramType {
         case .symbol:
             guard let header = try? SymbolHeader(from: bytes), header.session == accepted.session,
-                header.stream == 0, header.length <= accepted.maximumSealedBytes
+                Int(header.stream) < reporting.streamCount, header.length <= accepted.maximumSealedBytes
             else { break }
             lastHeard = now
             hearing.lastHeard = now
-            reporting.arrived(header.sequence)
+            reporting.arrived(header.sequence, stream: Int(header.stream))
             progress.symbolsReceived += 1
             take(header, bytes, now: now)
             return
         case .beacon:
             guard let beacon = try? Beacon(from: bytes), beacon.session == accepted.session,
-                beacon.stream == 0
-            else {
-                break
-            }
+                Int(beacon.stream) < reporting.streamCount
+            else { break }
             lastHeard = now
             hearing.lastHeard = now
-            reporting.beacon(next: beacon.nextSequence)
+            reporting.beacon(next: beacon.nextSequence, stream: Int(beacon.stream))
             return
         default: break
         }
         progress.foreignDatagrams += 1
     }
 
-    /// The kernel's count of datagrams it dropped for want of room in the socket (SO_RXQ_OVFL), since its start.
+    /// The kernel's count of datagrams it dropped for want of room in a stream's socket (SO_RXQ_OVFL), since its start.
     package mutating func socketDrops(_ total: UInt32, stream: Int) {
-        let more = UInt64(total &- reporting.socketDrops)
-        reporting.socketDrops = total
-        reporting.inSocket += more
-        progress.lostInSocket += more
+        progress.lostInSocket += reporting.socketDrops(total, stream: stream)
     }
 
     private mutating func take(_ header: SymbolHeader, _ bytes: RawSpan, now: UInt64) {
@@ -61,43 +91,46 @@ extension ParticipantMachine {
         else { return }
         if let assembly = assemblies[header.chunk] {
             if assembly.isOf(header) {
-                latest = assembly
+                look(at: assembly)
                 return add(header, bytes, to: assembly, now: now)
             }
             // Another generation or length. One symbol may be damaged, forged or of an older generation; several
             // in a row are what the host sends now.
-            assembly.contradictions += 1
+            assembly.places.noteContradiction()
             let symbols = StripeLayout(length: Int(header.length)).symbols
-            guard assembly.contradictions >= min(Tuning.contradictions, symbols) else {
+            guard assembly.places.contradictions >= min(Tuning.contradictions, symbols) else {
                 progress.foreignDatagrams += 1
                 return
             }
             discard(assembly)
-            return begin(header, bytes, isBeginning: true, now: now)
+            return begin(header, bytes, now: now)
         }
-        begin(header, bytes, isBeginning: false, now: now)
+        begin(header, bytes, now: now)
     }
 
     private mutating func add(_ header: SymbolHeader, _ bytes: RawSpan, to assembly: Assembly, now: UInt64) {
-        // Numbers from the source count on are parity, which this version does not use.
-        guard let index = assembly.layout.index(stripe: header.stripe, symbol: header.symbol) else { return }
-        assembly.lastArrival = now
-        assembly.contradictions = 0
-        guard assembly.put(index, bytes) else {
-            progress.symbolsRepeated += 1
-            return
+        let outcome = unsafe bytes.withUnsafeBytes { raw in
+            guard let base = raw.baseAddress, raw.count == Specification.datagramBytes else {
+                return Assembly.Outcome.invalid
+            }
+            return unsafe assembly.places.put(
+                stripe: Int(header.stripe), number: Int(header.symbol),
+                base + Specification.symbolHeaderBytes, decoder)
         }
+        guard outcome != .invalid else { return }
+        assembly.places.noteArrival(now)
+        if outcome == .repeated { progress.symbolsRepeated += 1 }
         if assembly.isWhole { deliver(assembly) }
     }
 
     /// Begins a chunk, if this is its beginning: one that has been passing by for a while waits for the next sweep.
-    private mutating func begin(_ header: SymbolHeader, _ bytes: RawSpan, isBeginning: Bool, now: UInt64) {
+    private mutating func begin(_ header: SymbolHeader, _ bytes: RawSpan, now: UInt64) {
         let layout = StripeLayout(length: Int(header.length))
         guard let index = layout.index(stripe: header.stripe, symbol: header.symbol) else { return }
         guard let buffer = index <= max(16, layout.symbols / 8) ? pool.take(length: layout.length) : nil
         else {
             // Passing by; counted as lost for want of a buffer only if that is why.
-            if pool.room(for: layout.length) == 0 {
+            if pool.room(for: layout.paddedLength) == 0 {
                 reporting.withoutBuffer += 1
                 progress.lostForWantOfBuffers += 1
             }
@@ -108,7 +141,7 @@ extension ParticipantMachine {
             chunk: header.chunk, generation: header.generation, buffer: buffer, length: layout.length,
             order: assembliesBegun, now: now)
         assemblies[header.chunk] = assembly
-        latest = assembly
+        look(at: assembly)
         reporting.newest = assembliesBegun
         add(header, bytes, to: assembly, now: now)
     }
@@ -130,39 +163,75 @@ extension ParticipantMachine {
         }
         message.sealed.withBytes { buffer.copy(from: $0, at: 0, count: $0.byteCount, to: 0) }
         progress.chunksOverControl += 1
-        inPipeline.insert(chunk)
         broughtOverControl.insert(chunk)
-        emit(
-            .event(
-                .frame(
-                    ReceivedFrame(chunk: chunk, buffer: buffer, length: buffer.length, seals: accepted.seals))
-            ))
+        hand(over: chunk, buffer, accepted)
     }
 
     private mutating func deliver(_ assembly: Assembly) {
         guard let accepted else { return }
         assemblies[assembly.chunk] = nil
-        latest = nil
-        inPipeline.insert(assembly.chunk)
-        emit(
-            .event(
-                .frame(
-                    ReceivedFrame(
-                        chunk: assembly.chunk, buffer: assembly.buffer, length: assembly.layout.length,
-                        seals: accepted.seals))))
+        if latest === assembly { look(at: nil) }
+        hand(over: assembly.chunk, assembly.buffer, accepted)
+    }
+
+    /// Gives a whole frame to the pipeline.
+    private mutating func hand(over chunk: UInt32, _ buffer: ReassemblyBuffer, _ accepted: AcceptedSession) {
+        inPipeline.insert(chunk)
+        let frame = ReceivedFrame(
+            chunk: chunk, buffer: buffer, length: buffer.length, seals: accepted.seals)
+        emit(.event(.frame(frame)))
     }
 
     private mutating func discard(_ assembly: Assembly) {
         assemblies[assembly.chunk] = nil
-        if latest === assembly { latest = nil }
+        if latest === assembly { look(at: nil) }
         pool.giveBack(assembly.buffer)
+    }
+
+    /// Nothing that has begun to come is of use any more.
+    mutating func discardAssemblies() {
+        for assembly in assemblies.values { pool.giveBack(assembly.buffer) }
+        assemblies = [:]
+        look(at: nil)
     }
 
     /// Another session has other seals: what has begun to come is of no use.
     mutating func forgetAssemblies() {
-        for assembly in assemblies.values { pool.giveBack(assembly.buffer) }
-        assemblies = [:]
-        latest = nil
+        discardAssemblies()
         reporting.forgetSequences()
     }
+
+    /// The chunk whose symbols are expected next.
+    private mutating func look(at assembly: Assembly?) {
+        latest = assembly
+        latestPlaces = assembly?.places
+    }
+}
+
+/// The header of what may be a SYMBOL of known size, read without checks.
+@safe private struct SymbolStart {
+    private let first: UInt32
+    let session: UInt64
+    let sequence: UInt32
+    /// Chunk, and length above it.
+    let key: UInt64
+    private let place: UInt32
+
+    /// `bytes` has at least `Specification.symbolHeaderBytes`.
+    @inline(__always)
+    init(_ bytes: UnsafeRawPointer) {
+        unsafe first = UInt32(littleEndian: bytes.loadUnaligned(as: UInt32.self))
+        unsafe session = UInt64(littleEndian: bytes.loadUnaligned(fromByteOffset: 4, as: UInt64.self))
+        unsafe sequence = UInt32(littleEndian: bytes.loadUnaligned(fromByteOffset: 12, as: UInt32.self))
+        unsafe key = UInt64(littleEndian: bytes.loadUnaligned(fromByteOffset: 16, as: UInt64.self))
+        unsafe place = UInt32(littleEndian: bytes.loadUnaligned(fromByteOffset: 24, as: UInt32.self))
+    }
+
+    var isSymbol: Bool {
+        first & 0xffff == UInt32(Specification.version) | UInt32(DatagramType.symbol.rawValue) << 8
+    }
+    var stream: UInt8 { UInt8(truncatingIfNeeded: first >> 16) }
+    var generation: UInt8 { UInt8(truncatingIfNeeded: first >> 24) }
+    var stripe: UInt16 { UInt16(truncatingIfNeeded: place) }
+    var symbol: UInt16 { UInt16(truncatingIfNeeded: place >> 16) }
 }

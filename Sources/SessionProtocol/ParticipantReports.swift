@@ -8,19 +8,16 @@ struct Reporting {
     /// When the next report (or, before the start, sign of life) is due.
     var next: UInt64 = 0
     private(set) var hasStarted = false
-    /// Highest sequence seen of stream 0.
-    private(set) var highest: UInt32?
-    /// A sequence too far ahead to be believed yet.
-    private var doubtful: UInt32?
-    private var received: UInt64 = 0
-    private var expected: UInt64 = 0
+    /// What has come of each stream; those below `streamCount` count.
+    private var streams = [8 of StreamCount](repeating: StreamCount())
+    private(set) var streamCount = 1
+    /// Participants of the session, as START says.
+    private(set) var participants = 1
     var hasHeard = false
     /// When the last report that had heard of the host on the data plane was made.
     var lastHeardOf: UInt64 = 0
-    var inSocket: UInt64 = 0
+    private var inSocket: UInt64 = 0
     var withoutBuffer: UInt64 = 0
-    /// The kernel's last count.
-    var socketDrops: UInt32 = 0
     var unreported = ChunkSet()
     var figures = PipelineFigures()
     /// The order of the chunk that began to come last: its missing symbols may only be on their way.
@@ -28,8 +25,9 @@ struct Reporting {
     /// The order of the first chunk the next report lists, if the last one could not list all.
     var resumeAt: UInt64 = 0
 
-    mutating func begin(slot: UInt16, now: UInt64) {
+    mutating func begin(slot: UInt16, streams: Int, now: UInt64) {
         self.slot = slot
+        streamCount = min(max(streams, 1), self.streams.count)
         hasStarted = false
         lastHeardOf = now
         next = now + second
@@ -37,13 +35,21 @@ struct Reporting {
 
     /// Reports go out in the slot from here on.
     mutating func schedule(_ start: StartMessage, slot: UInt16, now: UInt64) {
+        let isRepeated = hasStarted
+        let old = interval
         interval = min(
             max(UInt64(start.reportInterval) * millisecond, Specification.shortestReportInterval),
             Specification.longestReportInterval)
+        participants = Int(start.participants)
         hasStarted = true
+        // A room that has grown reports less often; who keeps its interval keeps its slot.
+        if isRepeated, old == interval { return }
         // Slots are a millisecond wide; all count from the start, which reaches all at about the same time.
         next = now + interval + UInt64(slot) * millisecond % interval
-        if highest == nil { highest = start.sequence &- 1 }
+        for stream in 0..<streamCount where streams[stream].highest == nil {
+            // START names the sequence of stream 0; whatever the others have sent before is not for us.
+            streams[stream].highest = stream == 0 ? start.sequence &- 1 : nil
+        }
     }
 
     mutating func scheduleNext(now: UInt64) {
@@ -55,18 +61,91 @@ struct Reporting {
         if next <= now { next = now + interval }
     }
 
+    @inline(__always)
+    mutating func arrived(_ sequence: UInt32, stream: Int) {
+        hasHeard = true
+        streams[stream].arrived(sequence)
+    }
+
+    mutating func beacon(next: UInt32, stream: Int) {
+        hasHeard = true
+        streams[stream].sent(next &- 1)
+    }
+
+    /// Takes the kernel's count of a stream's socket and returns how many more it is.
+    mutating func socketDrops(_ total: UInt32, stream: Int) -> UInt64 {
+        guard stream < streamCount else { return 0 }
+        let more = UInt64(total &- streams[stream].socketDrops)
+        streams[stream].socketDrops = total
+        inSocket += more
+        return more
+    }
+
+    mutating func forgetSequences() {
+        for stream in streams.indices {
+            let drops = streams[stream].socketDrops
+            streams[stream] = StreamCount(socketDrops: drops)
+        }
+    }
+
+    /// The highest sequence of each stream; one that has not been heard of is given as that of a stream that begins.
+    var highest: [UInt32] {
+        guard (0..<streamCount).contains(where: { streams[$0].highest != nil }) else { return [] }
+        return (0..<streamCount).map { streams[$0].highest ?? .max }
+    }
+
+    /// Takes the counts since the last report: symbols received, lost on the wire, in the socket, for want of buffers.
+    mutating func takeCounts() -> (received: UInt64, wire: UInt64, socket: UInt64, own: UInt64) {
+        var received: UInt64 = 0
+        var expected: UInt64 = 0
+        for stream in 0..<streamCount {
+            received += streams[stream].received
+            expected += streams[stream].expected
+            streams[stream].received = 0
+            streams[stream].expected = 0
+        }
+        // The kernel's drops are gaps in the sequence as well; late and repeated datagrams may hide a few.
+        let gone = expected > received ? expected - received : 0
+        let counts = (
+            received - min(received, withoutBuffer), gone - min(gone, inSocket), inSocket, withoutBuffer
+        )
+        inSocket = 0
+        withoutBuffer = 0
+        return counts
+    }
+}
+
+/// What has come of one stream since the last report.
+struct StreamCount {
+    /// Highest sequence seen.
+    var highest: UInt32?
+    /// A sequence too far ahead to be believed yet.
+    private var doubtful: UInt32?
+    var received: UInt64 = 0
+    /// By how much the sequence has advanced.
+    var expected: UInt64 = 0
+    /// The kernel's last count for the stream's socket.
+    var socketDrops: UInt32 = 0
+
+    init(socketDrops: UInt32 = 0) { self.socketDrops = socketDrops }
+
+    @inline(__always)
     mutating func arrived(_ sequence: UInt32) {
         received += 1
-        hasHeard = true
-        advanceHighest(to: sequence)
+        if let highest, sequence == highest &+ 1 {
+            self.highest = sequence
+            expected += 1
+        } else {
+            advance(to: sequence)
+        }
     }
 
-    mutating func beacon(next: UInt32) {
-        hasHeard = true
-        if highest == nil { highest = next &- 1 } else { advanceHighest(to: next &- 1) }
+    /// Everything up to `sequence` has been sent.
+    mutating func sent(_ sequence: UInt32) {
+        if highest == nil { highest = sequence } else { advance(to: sequence) }
     }
 
-    private mutating func advanceHighest(to sequence: UInt32) {
+    private mutating func advance(to sequence: UInt32) {
         guard let old = highest else {
             highest = sequence
             expected += 1
@@ -82,27 +161,6 @@ struct Reporting {
         doubtful = nil
         expected += UInt64(sequence &- old)
         highest = sequence
-    }
-
-    mutating func forgetSequences() {
-        highest = nil
-        doubtful = nil
-        received = 0
-        expected = 0
-    }
-
-    /// Takes the counts since the last report: symbols received, lost on the wire, in the socket, for want of buffers.
-    mutating func takeCounts() -> (received: UInt64, wire: UInt64, socket: UInt64, own: UInt64) {
-        // The kernel's drops are gaps in the sequence as well; late and repeated datagrams may hide a few.
-        let gone = expected > received ? expected - received : 0
-        let counts = (
-            received - min(received, withoutBuffer), gone - min(gone, inSocket), inSocket, withoutBuffer
-        )
-        received = 0
-        expected = 0
-        inSocket = 0
-        withoutBuffer = 0
-        return counts
     }
 }
 
@@ -121,7 +179,7 @@ extension ParticipantMachine {
         let counts = reporting.takeCounts()
         progress.lostOnWire += counts.wire
         var report = ReportMessage()
-        report.highest = reporting.highest.map { [$0] } ?? []
+        report.highest = reporting.highest
         report.hasHeard = reporting.hasHeard || isComplete
         if report.hasHeard { reporting.lastHeardOf = now }
         reporting.hasHeard = false
@@ -141,7 +199,8 @@ extension ParticipantMachine {
         var held = ChunkSet(inPipeline).union(reporting.unreported)
         if !isDeaf { held = held.union(ChunkSet(assemblies.keys)) }
         (report.held, report.heldBelow) = held.prefix(bytes: setBytes)
-        let rest = Specification.reportBytes - ReportMessage.fixedBytes - 4 - 2 * setBytes - 2
+        let taken = report.done.encodedBytes + report.held.encodedBytes + 4 * report.highest.count
+        let rest = Specification.reportBytes - ReportMessage.fixedBytes - taken - 2
         if !isDeaf { report.gaps = gaps(bytes: rest, now: now) }
         return report
     }
@@ -149,12 +208,13 @@ extension ParticipantMachine {
     /// What the chunks that are on their way lack, the oldest first, as far as `bytes` go; the rest the next time.
     private mutating func gaps(bytes: Int, now: UInt64) -> [ChunkGaps] {
         let sorted = assemblies.values.filter { assembly in
-            // The newest chunk lacks what has not been sent yet, unless it has stopped coming.
-            assembly.order != reporting.newest
-                || now >= assembly.lastArrival + Specification.shortestReportInterval
+            // The newest chunk lacks what has not been sent yet.
+            assembly.order != reporting.newest || !assembly.places.isComing(now: now)
         }.sorted { $0.order < $1.order }
         let pivot = sorted.firstIndex { $0.order >= reporting.resumeAt } ?? 0
         var gaps: [ChunkGaps] = []
+        // In a large room somebody lacks nearly every symbol, so only how many are lacking matters.
+        let names = reporting.participants <= Tuning.namingParticipants
         var room = bytes
         for assembly in sorted[pivot...] + sorted[..<pivot] {
             guard room >= ReportMessage.gapsHeaderBytes + 12 else {
@@ -164,7 +224,7 @@ extension ParticipantMachine {
             room -= ReportMessage.gapsHeaderBytes
             var stripes: [StripeGap] = []
             for stripe in 0..<assembly.layout.stripes {
-                guard let gap = assembly.gap(of: stripe) else { continue }
+                guard let gap = assembly.gap(of: stripe, names: names) else { continue }
                 guard room >= gap.encodedBytes else { break }
                 room -= gap.encodedBytes
                 stripes.append(gap)
@@ -191,6 +251,18 @@ extension ChunkSet {
             result.appendRange(range)
         }
         return (result, .max)
+    }
+
+    /// Bytes of the set on the wire.
+    var encodedBytes: Int {
+        var last: UInt64 = 0
+        var bytes = varintBytes(UInt64(ranges.count))
+        for range in ranges {
+            bytes +=
+                varintBytes(range.lowerBound - last) + varintBytes(range.upperBound - range.lowerBound)
+            last = range.upperBound
+        }
+        return bytes
     }
 
     private func varintBytes(_ value: UInt64) -> Int {

@@ -1,33 +1,65 @@
-// How fast the host sends: a token bucket, and a rate that backs off when most participants lose.
+// How fast the host sends: a token bucket, and a rate that follows what most participants can take.
 
-/// The rate of the data plane in bytes per second, with a bucket that lets short trains through.
+/// What one participant's reports said of a moment.
+struct RateSample {
+    /// Bytes per second it can take, as far as is known.
+    let capacity: Double
+    /// Bytes per second it has received.
+    let delivered: Double
+    /// Share of what was sent that was lost on the wire, 0 to 1.
+    let wireLoss: Double
+}
+
+/// The rate of the data plane in bytes of UDP payload per second.
 struct RateControl {
-    let highest: UInt64
-    private let lowest: UInt64
+    /// The rate is never above this: `rate=`, or the slowest link known.
+    private(set) var cap: UInt64
     private(set) var rate: UInt64
     /// Bytes that may be sent now, in billionths, so that no fraction is lost.
     private var tokens: UInt64
     private var lastRefill: UInt64
     private var lastDecision: UInt64
+    /// When the rate doubles next; nil once something has shown where its limit is.
+    private var nextDoubling: UInt64?
+    /// Where the participants were last found to be at their limit: near it the rate rises slowly.
+    private var limit: UInt64?
+    /// A share lost on the wire up to this is not the rate's fault.
+    private var toleratedLoss = Tuning.toleratedLoss
+    /// The rate was lowered for a loss on the wire, to see whether that helps: rate and loss before, and since when.
+    private var trial: (rate: UInt64, loss: Double, since: UInt64)?
 
-    private static let burst = UInt64(Tuning.burstBytes) * second
-
-    init(rate: UInt64, now: UInt64) {
-        highest = max(rate, 1)
-        lowest = max(rate / Tuning.slowestRateDivisor, 1)
-        self.rate = highest
-        tokens = RateControl.burst
+    init(cap: UInt64, now: UInt64) {
+        self.cap = max(cap, 1)
+        rate = max(min(self.cap / 8, Tuning.firstRate), 1)
+        tokens = UInt64(Tuning.firstBurstBytes) * second
         lastRefill = now
         lastDecision = now
+        nextDoubling = now
     }
 
-    /// Takes `count` bytes from the bucket if they are there.
-    mutating func take(_ count: Int, now: UInt64) -> Bool {
+    /// Nothing may be sent faster than this from now on.
+    mutating func limit(to cap: UInt64) {
+        self.cap = max(cap, 1)
+        rate = min(rate, self.cap)
+    }
+
+    /// The session begins to send: only now does time count for the start's steps.
+    mutating func begin(now: UInt64) {
+        lastRefill = now
+        lastDecision = now
+        if nextDoubling != nil { nextDoubling = now + Tuning.doublingInterval }
+    }
+
+    // MARK: The bucket
+
+    /// Takes up to `most` datagrams' worth from the bucket; none if there are fewer than `least`.
+    mutating func take(_ most: Int, atLeast least: Int, now: UInt64) -> Int {
         refill(now: now)
-        let cost = UInt64(count) * second
-        guard tokens >= cost else { return false }
-        tokens -= cost
-        return true
+        let cost = UInt64(Specification.datagramBytes) * second
+        let count = Int(min(tokens / cost, UInt64(most)))
+        guard count >= max(min(least, most), 1) else { return 0 }
+        tokens -= UInt64(count) * cost
+        return count
     }
 
     /// When `count` bytes will be there.
@@ -37,42 +69,77 @@ struct RateControl {
         return max(now, lastRefill + (cost - tokens + rate - 1) / rate)
     }
 
+    /// What may be saved up: a millisecond, which a sender that was woken late catches up on.
+    private var burst: UInt64 { max(UInt64(Tuning.firstBurstBytes) * second, rate * millisecond) }
+
     private mutating func refill(now: UInt64) {
+        while let time = nextDoubling, now >= time {
+            rate = min(cap, rate * 2)
+            nextDoubling = rate < cap ? time + Tuning.doublingInterval : nil
+        }
         guard now > lastRefill else { return }
         // A pause longer than this fills the bucket at any rate above a byte per second.
         let passed = min(now - lastRefill, second)
-        tokens = min(tokens + passed.multipliedSaturating(by: rate), RateControl.burst)
+        tokens = min(tokens + passed.multipliedSaturating(by: rate), burst)
         lastRefill = now
     }
 
-    /// Whether it is time to look at the losses.
+    // MARK: The rate
+
+    /// Whether it is time to look at the reports.
     func isDue(now: UInt64) -> Bool { now >= lastDecision + Tuning.rateInterval }
 
-    /// Looks at the losses since the last decision, one pair of shares per participant that reported.
+    /// Looks at what has been reported since the last decision, one sample per participant.
     ///
-    /// Only what *most* lose slows the room, so one slow participant cannot: it finishes in later sweeps.
-    mutating func decide(_ losses: [Loss], now: UInt64) {
-        guard isDue(now: now), !losses.isEmpty else { return }
+    /// The room follows the participant that is slower than nine in ten, never the very slowest of several, and never
+    /// below half of what the middle one takes: whoever is slower finishes in later sweeps. A loss on the wire counts if
+    /// most have it and sending less lessens it.
+    mutating func decide(_ samples: [RateSample], now: UInt64) {
+        guard isDue(now: now), !samples.isEmpty else { return }
         lastDecision = now
-        let wire = RateControl.lowerMedian(losses.map(\.wire))
-        let own = RateControl.lowerMedian(losses.map(\.own))
-        if wire > 0.08 || own > 0.02 {
-            rate = max(lowest, rate / 100 * 80 + 1)
-        } else if rate < highest {
-            rate = min(highest, rate + max(rate / 20, 1))
+        let capacities = samples.map(\.capacity).sorted()
+        let last = capacities.count - 1
+        let slow = capacities[last == 0 ? 0 : min(last, max(1, capacities.count / 10))]
+        let capacity = max(slow, capacities[capacities.count / 2] / 2)
+        if capacity < Double(rate) * 0.97 {
+            lower(to: capacity * 0.95, limit: capacity)
+            trial = nil
+            return
         }
+        let loss = lowerMedian(samples.map(\.wireLoss))
+        if let trial {
+            guard now >= trial.since + 2 * Tuning.rateInterval else { return }
+            self.trial = nil
+            if loss > trial.loss * 0.6 {
+                // Less did not help: the network drops that much of anything.
+                toleratedLoss = max(loss, trial.loss) * 1.25 + Tuning.toleratedLoss / 2
+                rate = min(cap, trial.rate)
+                return
+            }
+            limit = rate
+        }
+        if loss > toleratedLoss {
+            trial = (rate, loss, now)
+            let delivered = lowerMedian(samples.map(\.delivered))
+            lower(to: min(delivered, Double(rate) * 0.85), limit: Double(rate))
+            return
+        }
+        toleratedLoss = max(Tuning.toleratedLoss, toleratedLoss * 0.98)
+        guard nextDoubling == nil, rate < cap else { return }
+        let step = limit.map { rate > $0 / 10 * 9 } ?? false ? rate / 25 : rate / 5
+        rate = min(cap, rate + max(step, 1))
+        if let old = limit, rate > old { limit = rate }
     }
 
-    /// What one participant lost of what was sent, as shares from 0 to 1.
-    struct Loss {
-        /// On the wire: a network that drops a little is not slower for it.
-        let wire: Double
-        /// In its socket and for want of buffers: a participant that cannot keep up.
-        let own: Double
+    private mutating func lower(to target: Double, limit: Double) {
+        nextDoubling = nil
+        self.limit = UInt64(max(limit, 1))
+        rate = max(min(UInt64(max(target, 1)), rate), min(Tuning.lowestRate, cap))
     }
-
-    private static func lowerMedian(_ values: [Double]) -> Double { values.sorted()[(values.count - 1) / 2] }
 }
+
+/// The middle of the values, the lower one of two; there must be one at least.
+func lowerMedian(_ values: [Double]) -> Double { values.sorted()[(values.count - 1) / 2] }
 
 extension UInt64 {
     fileprivate func multipliedSaturating(by other: UInt64) -> UInt64 {

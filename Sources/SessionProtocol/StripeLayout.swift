@@ -1,4 +1,5 @@
 // How a frame with its seal is cut into symbols and stripes.
+internal import FEC
 
 /// n = ⌈length / 1408⌉ source symbols in S = ⌈n / 128⌉ stripes; source symbol i is number i / S of stripe i mod S.
 ///
@@ -18,6 +19,12 @@ package struct StripeLayout: Equatable, Sendable {
         stripes = (symbols + Specification.stripeSymbols - 1) / Specification.stripeSymbols
     }
 
+    /// Bytes of all source symbols: the length with the zeros that fill the last one.
+    package var paddedLength: Int { symbols * Specification.symbolBytes }
+
+    /// Numbers a stripe's symbols may have: 0 … 254, source symbols first, then parity.
+    static let symbolNumbers = 255
+
     /// Number of source symbols of a stripe; higher symbol numbers are parity.
     package func sourceCount(of stripe: Int) -> Int { (symbols - stripe + stripes - 1) / stripes }
 
@@ -36,6 +43,15 @@ package struct StripeLayout: Equatable, Sendable {
     package func range(of index: Int) -> Range<Int> {
         let from = index * Specification.symbolBytes
         return from..<min(from + Specification.symbolBytes, length)
+    }
+}
+
+extension StripeShape {
+    /// Where the source symbols of stripe `stripe` of `stripes` lie in a chunk's frame and seal.
+    init(stripe: Int, of stripes: Int, sourceCount: Int) {
+        self.init(
+            sourceCount: sourceCount, symbolBytes: Specification.symbolBytes,
+            offset: stripe * Specification.symbolBytes, stride: stripes * Specification.symbolBytes)
     }
 }
 

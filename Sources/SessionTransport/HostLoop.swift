@@ -10,19 +10,22 @@ final class HostLoop {
         static let listener: UInt64 = 0
         static let discovery: UInt64 = 1
         static let wakeup: UInt64 = 2
+        static let data: UInt64 = 3
         static let firstConnection: UInt64 = 16
     }
 
-    /// Datagrams sent before other events get their turn.
-    private static let train = 64
+    /// Trains sent before other events get their turn.
+    private static let turn = 16
     /// Datagrams of discovery read before other events get their turn.
     private static let discoveryTurn = 256
     /// Connections beyond the participants: those that have not joined yet, or are being closed.
     private static let spareConnections = 128
     /// How long a closed connection may take to send its last words, in nanoseconds.
     private static let closingTime = 2 * second
-    /// How long to wait before sending again when the kernel's queues were full, in nanoseconds.
-    private static let sendAgain = millisecond / 2
+    /// How long to wait before sending again when the interface's queue was full, at first and at most, in nanoseconds.
+    private static let sendAgain = (first: millisecond / 4, most: 16 * millisecond)
+    /// How long other work may wait while the socket is full, in nanoseconds.
+    private static let blockedTurn = 5 * millisecond
     private static let publishInterval = 100 * millisecond
 
     private var machine: HostMachine
@@ -39,10 +42,16 @@ final class HostLoop {
 
     private var streams: [ConnectionID: ControlStream] = [:]
     private var nextConnection = Token.firstConnection
-    private let datagram = AlignedBuffer(capacity: 4096)
-    /// Bytes of `datagram` that the kernel has not taken yet.
-    private var pendingDatagram = 0
+    private let sender: TrainSender
+    private let trainBuffer = AlignedBuffer(capacity: TrainSender.maximumBytes)
+    /// Bytes of `trainBuffer` that the kernel has not taken yet, what train they are of, and how long the next may be.
+    private var pending = 0..<0
+    private var pendingTrain: (segment: Int, stream: Int) = (0, 0)
+    private var trainLimit = TrainLength.short
+    /// Whether the socket is full and the poller was asked to say when it no longer is.
+    private var isBlocked = false
     private var sendAgainAt: UInt64?
+    private var sendAgainAfter = HostLoop.sendAgain.first
     private var acceptAgainAt: UInt64?
     /// The earliest deadline of a connection.
     private var lapseAt: UInt64?
@@ -70,6 +79,7 @@ final class HostLoop {
             (Specification.chunksInFlight + 1) * (configuration.maximumFrameBytes + 4096)
             + configuration.manifest.count
             + Specification.maximumChunkSetBytes
+        sender = TrainSender(sockets.data, to: sockets.dataGroups)
         poller = try Poller()
         try poller.add(sockets.listener.number, token: Token.listener, .readable)
         try poller.add(sockets.discovery.number, token: Token.discovery, .readable)
@@ -111,6 +121,7 @@ final class HostLoop {
         case Token.listener: acceptConnections()
         case Token.discovery: readDiscovery()
         case Token.wakeup: wakeup.clear()
+        case Token.data: unblock()
         default: handle(event, of: event.token)
         }
     }
@@ -230,31 +241,72 @@ final class HostLoop {
         watch(stream, id)
     }
 
-    /// Sends what the machine has, up to one train; false when there is more to send at once.
+    /// Sends what the machine has, up to a number of trains; false when there is more to send at once.
     private func sendDatagrams() -> Bool {
+        if isBlocked { return true }
+        var now = MonotonicClock.now()
         if let time = sendAgainAt {
-            guard MonotonicClock.now() >= time else { return true }
+            guard now >= time else { return true }
             sendAgainAt = nil
         }
-        for _ in 0..<HostLoop.train {
-            if pendingDatagram == 0 {
-                let now = MonotonicClock.now()
-                let train = datagram.withMutableBytes { machine.nextTrain(into: &$0, limit: 1, now: now) }
-                guard let train else { return true }
-                pendingDatagram = train.byteCount
-            }
-            let bytes = unsafe UnsafeRawBufferPointer(rebasing: datagram.bytes[0..<pendingDatagram])
-            do throws(SystemError) {
-                guard unsafe try sockets.data.send(bytes, to: sockets.dataGroup) != .wouldBlock else {
-                    sendAgainAt = MonotonicClock.now() + HostLoop.sendAgain
-                    return true
+        for _ in 0..<HostLoop.turn {
+            if pending.isEmpty {
+                let limit = trainLimit
+                let train = trainBuffer.withMutableBytes {
+                    machine.nextTrain(into: &$0, limit: limit, now: now)
                 }
-            } catch {
-                showTrouble(error)
+                guard let train else { return true }
+                pending = 0..<train.byteCount
+                pendingTrain = (train.datagramBytes, train.stream)
             }
-            pendingDatagram = 0
+            guard sendPending() else { return true }
+            now = MonotonicClock.now()
         }
         return false
+    }
+
+    /// Sends what is left of a train; false when the kernel has no room for it now.
+    private func sendPending() -> Bool {
+        while !pending.isEmpty {
+            let (range, train) = (pending, pendingTrain)
+            let sent = trainBuffer.withBytes(range.upperBound) {
+                sender.send($0.extracting(range), segment: train.segment, to: train.stream)
+            }
+            switch sent {
+            case .bytes(let count):
+                pending = range.lowerBound + count..<range.upperBound
+                sendAgainAfter = HostLoop.sendAgain.first
+            case .wouldBlock:
+                block()
+                return false
+            case .noRoom:
+                sendAgainAt = MonotonicClock.now() + sendAgainAfter
+                sendAgainAfter = min(sendAgainAfter * 2, HostLoop.sendAgain.most)
+                return false
+            case .failed(let error):
+                pending = 0..<0
+                showTrouble(SystemError("send \(train.segment) bytes to \(sockets.dataGroups[0])", error))
+            }
+        }
+        return true
+    }
+
+    /// Waits for room in the socket's buffer, which is how the host's own link sets the pace.
+    private func block() {
+        do throws(SystemError) {
+            try poller.add(sockets.data.number, token: Token.data, .writable)
+            isBlocked = true
+        } catch {
+            sendAgainAt = MonotonicClock.now() + HostLoop.sendAgain.most
+        }
+    }
+
+    private func unblock() {
+        guard isBlocked else { return }
+        isBlocked = false
+        poller.remove(sockets.data.number)
+        // Otherwise the socket would count as ready, with an error, for ever.
+        sockets.data.drainErrors()
     }
 
     /// A datagram that cannot be sent counts as lost: the link may come back.
@@ -279,7 +331,15 @@ final class HostLoop {
         }
         guard now >= nextPublish else { return }
         nextPublish = now + HostLoop.publishInterval
+        setTrainLimit()
         publish(machine.session, machine.snapshots)
+    }
+
+    private func setTrainLimit() {
+        let there = machine.snapshots.filter { [.joined, .receiving, .silent].contains($0.state) }
+        trainLimit = TrainLength.datagrams(
+            own: sockets.linkMegabits, isHardware: sockets.isHardware,
+            participants: there.map(\.linkMegabits))
     }
 
     // MARK: Connections
@@ -307,6 +367,7 @@ final class HostLoop {
 
     private func nextDeadline() -> UInt64 {
         // Data is due, but cannot be sent yet: this is soon enough for everything else.
+        if isBlocked { return min(MonotonicClock.now() + HostLoop.blockedTurn, nextPublish) }
         if let sendAgainAt { return sendAgainAt }
         let due = machine.deadline(now: MonotonicClock.now())
         return min(due ?? .max, lapseAt ?? .max, acceptAgainAt ?? .max, nextPublish)

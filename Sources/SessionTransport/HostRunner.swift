@@ -43,7 +43,8 @@ package final class HostRunner: Sendable {
         configuration.registrationTimeout = settings.registrationTimeout
         configuration.controlPort = sockets.controlPort
         configuration.dataPort = sockets.dataPort
-        configuration.rate = settings.payloadRate
+        configuration.streams = sockets.streams
+        configuration.rate = settings.payloadRate(linkMegabits: sockets.linkMegabits)
         configuration.linger = settings.linger
         let checked = try HostMachine(configuration: configuration, now: MonotonicClock.now())
         published = Mutex((checked.session, []))

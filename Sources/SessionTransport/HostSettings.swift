@@ -19,7 +19,7 @@ package struct HostSettings: Sendable {
     package var participants = 1
     /// Nanoseconds after the last registration at which it starts with whoever is there; nil waits for ever.
     package var registrationTimeout: UInt64?
-    /// The most the session may take of the network in Mbit/s, headers included; nil follows the link.
+    /// The most the session may take of the network in Mbit/s, headers included; nil is the link's speed.
     package var rate: Int?
     /// Routers multicast may pass.
     package var ttl: UInt8 = 16
@@ -39,17 +39,17 @@ package struct HostSettings: Sendable {
         self.interface = interface
     }
 
-    /// The rate of the data plane in bytes of UDP payload per second.
+    /// The most the data plane may send in bytes of UDP payload per second: `rate`, or what the link carries.
     ///
-    /// On the wire a datagram of 1440 bytes takes 98 more: UDP, IP and Ethernet headers, preamble and gap.
-    var payloadRate: UInt64 {
-        let megabits =
-            rate ?? min(interface.interface.linkSpeed ?? HostSettings.usualRate, HostSettings.usualRate)
+    /// On the wire a datagram of 1440 bytes takes 98 more: UDP, IP and Ethernet headers, preamble and gap. Where the
+    /// link does not say how fast it is, the losses of the participants and the kernel's own queues decide.
+    func payloadRate(linkMegabits: Int?) -> UInt64 {
+        let megabits = rate ?? linkMegabits ?? HostSettings.fastestLink
         return max(UInt64(clamping: megabits) &* 125_000 &* 1440 / 1538, 1440)
     }
 
-    /// Mbit/s used where the link is faster or does not say how fast it is.
-    private static let usualRate = 1000
+    /// Mbit/s that no link of today exceeds.
+    private static let fastestLink = 100_000
 }
 
 /// How a hosted session ended.

@@ -12,15 +12,27 @@ struct HostSockets {
     let discovery: UDPSocket
     let data: UDPSocket
     let dataPort: UInt16
+    /// Speed of the link, nil where it does not say, and whether there is one at all.
+    let linkMegabits: Int?
+    let isHardware: Bool
+    /// Ports from `dataPort` on that the data is spread over.
+    let streams: Int
     /// The session's group as discovery and data reach it.
     let group: Address
     private let discoveryGroup: SocketAddress
-    let dataGroup: SocketAddress
+    /// The group's data ports in the order of streams.
+    let dataGroups: [SocketAddress]
+
+    /// From this speed on, in Mbit/s, one receive queue of a network card is too slow for a session.
+    private static let severalStreams = 10_000
 
     /// Binds the preferred ports, or any free ones where those are taken.
     init(name: String, on host: HostInterface, ttl: UInt8) throws {
         interface = host.interface
         address = host.address
+        isHardware = host.interface.isHardware
+        linkMegabits = host.interface.linkSpeed
+        streams = linkMegabits ?? 0 >= HostSockets.severalStreams ? 4 : 1
         let family = address.family
         group = Address.group(of: name, family: family.protocolForm)
         guard let groupAddress = group.socketForm else {
@@ -51,9 +63,13 @@ struct HostSockets {
         }
         try data.shareAddress()
         try data.setMulticast(interface: interface.index, ttl: ttl)
-        data.setBuffers(receive: 4096, send: 4 << 20)
-        dataPort = try data.localAddress().port
-        dataGroup = interface.reaching(groupAddress, port: dataPort)
+        try data.reportFullQueues()
+        data.setBuffers(receive: 4096, send: TrainLength.sendBuffer(own: linkMegabits))
+        let dataPort = try data.localAddress().port
+        self.dataPort = dataPort
+        dataGroups = (0..<streams).map { stream in
+            host.interface.reaching(groupAddress, port: dataPort &+ UInt16(stream))
+        }
     }
 
     /// Sends a datagram of discovery to everyone on the interface.

@@ -137,7 +137,7 @@ extension MulticastEvidence.Look {
     }
 
     private mutating func note(_ datagram: TappedDatagram, _ silence: MulticastSilence) {
-        guard datagram.port == silence.port else {
+        guard (Int(silence.port)..<Int(silence.port) + silence.streams).contains(Int(datagram.port)) else {
             ofOtherPorts += 1
             return
         }

@@ -10,12 +10,13 @@ final class ParticipantLoop {
     private enum Token {
         static let wakeup: UInt64 = 0
         static let control: UInt64 = 1
-        static let data: UInt64 = 2
         static let firstDiscovery: UInt64 = 8
+        /// The stream is added.
+        static let firstData: UInt64 = 32
     }
 
-    /// Datagrams taken from a socket before other events get their turn.
-    private static let train = 256
+    /// Datagrams of discovery taken from a socket before other events get their turn.
+    private static let discoveryTurn = 256
     private static let connectPatience = 5 * second
     private static let closingTime = 2 * second
     private static let publishInterval = 100 * millisecond
@@ -27,9 +28,7 @@ final class ParticipantLoop {
     private let events: (ParticipantEvent) -> Void
     private let poller: Poller
     private var discovery: [(sockets: DiscoverySockets, token: UInt64)] = []
-    private var data: UDPSocket?
-    /// Group and interface of `data`.
-    private var membership: (group: IPAddress, interface: UInt32)?
+    private var data: DataReceiver?
     private var nextReport = UInt64.max
     private var diagnosis = MulticastDiagnosis()
     private var control: ControlStream?
@@ -137,7 +136,7 @@ final class ParticipantLoop {
         switch event.token {
         case Token.wakeup: followOrders(&machine)
         case Token.control: handleControl(event.readiness, &machine)
-        case Token.data: readData(&machine)
+        case Token.firstData...: readData(Int(event.token - Token.firstData), &machine)
         default: readDiscovery(event.token, &machine)
         }
     }
@@ -169,7 +168,7 @@ final class ParticipantLoop {
         guard let socket = entry.token == token ? entry.sockets.asking : entry.sockets.listening else {
             return
         }
-        for _ in 0..<ParticipantLoop.train {
+        for _ in 0..<ParticipantLoop.discoveryTurn {
             guard let arrival = unsafe try? socket.receive(into: input.bytes) else { return }
             let from = Endpoint(arrival.from)
             if from.address.isLinkLocal {
@@ -181,18 +180,8 @@ final class ParticipantLoop {
         }
     }
 
-    private func readData(_ machine: inout ParticipantMachine) {
-        guard let data else { return }
-        for _ in 0..<ParticipantLoop.train {
-            guard let arrival = unsafe try? data.receive(into: input.bytes) else { return }
-            if let drops = arrival.drops { machine.socketDrops(drops, stream: 0) }
-            let from = Address(arrival.from.address)
-            let now = MonotonicClock.now()
-            input.withBytes(arrival.count) { datagram in
-                bursts.count(datagram)
-                machine.datagrams(datagram, segment: datagram.byteCount, from: from, now: now)
-            }
-        }
+    private func readData(_ stream: Int, _ machine: inout ParticipantMachine) {
+        data?.receive(stream, &machine, &bursts) { takeOutputs(&$0) }
     }
 
     // MARK: Control connection
@@ -315,7 +304,7 @@ final class ParticipantLoop {
             case .connect(let endpoint): connect(to: endpoint, &machine)
             case .send(let bytes): send(bytes, &machine)
             case .close: close(&machine)
-            case .joinGroup(let group, let port, _): join(group, port)
+            case .joinGroup(let group, let port, let streams): join(group, port, streams)
             case .leaveGroup: leave()
             case .diagnose(let silence): diagnosis.begin(silence) { [shared] in shared.order(.diagnosed($0)) }
             case .event(let event): note(event)
@@ -346,20 +335,20 @@ final class ParticipantLoop {
         _ = try? entry.sockets.asking.send(bytes, to: target)
     }
 
-    private func join(_ group: Address, _ port: UInt16) {
+    private func join(_ group: Address, _ port: UInt16, _ streams: Int) {
         leave()
         do {
             guard let interface = try dataInterface() else {
                 throw TransportError("no interface of this machine has the address it is connected from")
             }
             diagnosis = MulticastDiagnosis(interface: interface)
-            let socket = try dataSocket(group: group, port: port, on: interface)
-            try poller.add(socket.number, token: Token.data, .readable)
-            data = socket
-            if let address = group.socketForm {
-                membership = (address, interface.index)
-                nextReport = MonotonicClock.now() + settings.reminderInterval
+            let receiver = try DataReceiver(group: group, port: port, streams: streams, on: interface)
+            for (stream, number) in receiver.numbers.enumerated() {
+                try poller.add(number, token: Token.firstData + UInt64(stream), .readable)
             }
+            data = receiver
+            nextReport = MonotonicClock.now() + settings.reminderInterval
+            if let notice = receiver.bufferNotice { events(.notice(notice)) }
         } catch {
             // The chunks then come over the control connection, and both screens say why.
             diagnosis.joinFailure = "\(error)"
@@ -368,17 +357,16 @@ final class ParticipantLoop {
 
     private func reportMembership() {
         let now = MonotonicClock.now()
-        guard now >= nextReport, let membership else { return }
+        guard now >= nextReport, let data else { return }
         nextReport = now + settings.reminderInterval
         // Without the right to do so a good network works all the same.
-        try? MembershipReport.send(membership.group, interface: membership.interface)
+        try? MembershipReport.send(data.group, interface: data.interface)
     }
 
     private func leave() {
-        guard let socket = data else { return }
-        poller.remove(socket.number)
+        guard let receiver = data else { return }
+        for number in receiver.numbers { poller.remove(number) }
         data = nil
-        membership = nil
         nextReport = .max
     }
 

@@ -1,4 +1,4 @@
-// The UDP sockets of a participant: looking for hosts on every interface, and receiving data on one.
+// The UDP sockets by which a participant looks for hosts on every interface.
 internal import Linux
 internal import SessionProtocol
 internal import SystemPackage
@@ -60,15 +60,4 @@ func discoveryInterfaces(named name: String?) -> [NetworkInterface] {
     let usable = (try? NetworkInterface.usable()) ?? []
     guard let name else { return usable }
     return usable.filter { $0.name == name }
-}
-
-/// Makes the socket that receives a session's data on `interface`.
-func dataSocket(group: Address, port: UInt16, on interface: NetworkInterface) throws -> UDPSocket {
-    guard let address = group.socketForm else { throw TransportError("\(group) is no group") }
-    let socket = try UDPSocket(address.family)
-    try socket.shareAddress()
-    socket.setBuffers(receive: 32 << 20, send: 4096)
-    try socket.bind(to: SocketAddress(.any(address.family), port: port))
-    try socket.join(address, interface: interface.index)
-    return socket
 }

@@ -1,6 +1,7 @@
 // Participants that multicast does not reach, on a virtual clock: when they notice, who says so and how often.
 import Blocks
 import SessionProtocol
+import SessionSimulation
 import Testing
 
 @Suite struct DeafSimulationTests {
@@ -88,7 +89,7 @@ import Testing
     @Test func strayDatagramsDoNotEndTheServiceOverTCP() throws {
         let scene = Scene(seed: 35, chunks: 400)
         let host = try scene.host(participants: 2)
-        let all = try scene.participants(2, Faults(diskRate: 400_000))
+        let all = try scene.participants(2, Faults(diskRate: 100_000))
         all[0].faults.isDeaf = true
         scene.world.run(limit: 60_000 * ms) { all[0].disk.count >= 10 }
         for _ in 0..<5 {
@@ -104,5 +105,17 @@ import Testing
         #expect(lines(all[0].log).count == 1, "\(lines(all[0].log))")
         // All but the few that came whole among the stray datagrams.
         #expect(all[0].machine.progress.chunksOverControl >= scene.image.contents.count - 10)
+    }
+
+    /// A chunk that takes longer to come than a silence may last is no silence.
+    @Test func slowChunksAreHeard() throws {
+        let scene = Scene(seed: 36)
+        let host = try scene.host(participants: 2) { $0.rate = 20_000 }
+        let all = try scene.participants(2)
+        scene.world.runToEnd(limit: 3_600_000 * ms)
+        scene.expectComplete(all)
+        scene.expectEnd(host, complete: true)
+        #expect(lines(host.log).isEmpty, "\(lines(host.log))")
+        #expect(all.allSatisfy { lines($0.log).isEmpty && $0.machine.progress.chunksOverControl == 0 })
     }
 }

@@ -1,6 +1,7 @@
 // What the host believes, and what it bounds: its machine spoken to directly, by peers that break the rules.
 import Blocks
 import SessionProtocol
+import SessionSimulation
 import Testing
 
 /// A host's machine, and what it answered.

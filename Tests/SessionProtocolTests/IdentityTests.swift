@@ -1,6 +1,7 @@
 // Who the host is: returning hosts, strangers, replays. No byte of a stranger is ever taken.
 import Blocks
 import SessionProtocol
+import SessionSimulation
 import Testing
 
 @Suite struct HostReturnsTests {

@@ -1,6 +1,7 @@
 // Every decoder against damaged golden bytes: a typed error or a valid value, never a trap, never a byte too many.
 import Blocks
 import SessionProtocol
+import SessionSimulation
 import Testing
 
 @Suite struct MutationTests {

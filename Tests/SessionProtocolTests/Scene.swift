@@ -1,6 +1,7 @@
 // A world with one host and some participants, and what every simulation must end with.
 import Blocks
 import SessionProtocol
+import SessionSimulation
 import Testing
 
 /// A world with one host, and what a test needs to check it.

@@ -1,6 +1,7 @@
 // Whole sessions on a virtual clock: at the end every live participant has every byte and nothing else.
 import Blocks
 import SessionProtocol
+import SessionSimulation
 import Testing
 
 @Suite struct SimulationTests {
@@ -173,9 +174,7 @@ import Testing
         scene.world.run(limit: 600_000 * ms) { all[0].disk.count > 5 }
         all[0].faults.isDeaf = deafToo
         for connection in scene.world.connections.values where connection.participant === all[0] {
-            connection.closeByHost(in: scene.world)
-            connection.isOpen = true
-            connection.closeByParticipant(in: scene.world)
+            connection.breakDown()
         }
         scene.world.runToEnd()
         scene.expectComplete(all)
@@ -349,9 +348,7 @@ import Testing
             last = try scene.host()
         } else {
             for connection in scene.world.connections.values {
-                connection.closeByHost(in: scene.world)
-                connection.isOpen = true
-                connection.closeByParticipant(in: scene.world)
+                connection.breakDown()
             }
         }
         scene.world.runToEnd()

@@ -7,7 +7,7 @@ import Testing
 @Suite struct MulticastEvidenceTests {
     private let silence = MulticastSilence(
         host: Address(ipv4: 0x0a00_0001), sources: [Address(ipv4: 0x0a00_0001)], session: 7,
-        group: Address(ipv4: 0xefc0_0102), port: 997, since: 0, lastHeard: nil)
+        group: Address(ipv4: 0xefc0_0102), port: 997, streams: 1, since: 0, lastHeard: nil)
 
     private func reason(_ change: (inout MulticastEvidence) -> Void) -> String {
         var evidence = MulticastEvidence(interface: "eth0")

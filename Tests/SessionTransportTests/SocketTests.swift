@@ -32,7 +32,8 @@ import Testing
                 let interface = try #require(try NetworkInterface.usable().first)
                 #expect(interface.name == "eth0")
                 #expect(interface.mac.count == 6)
-                #expect(interface.linkSpeed == 10_000)
+                // What a veth says of its speed is not true.
+                #expect(interface.linkSpeed == nil)
                 let socket = try UDPSocket(version)
                 try socket.shareAddress()
                 try socket.bind(to: SocketAddress(.any(version), port: 5007))

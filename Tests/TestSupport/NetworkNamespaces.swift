@@ -97,6 +97,19 @@ package final class NamespaceLAN: Sendable {
 
     deinit { remove() }
 
+    /// Lets the host send trains (GSO), which the LAN is made without.
+    package func allowTrains() throws {
+        try run(
+            "ip", "netns", "exec", host, "ethtool", "-K", "eth0", "tso", "on", "gso", "on",
+            "tx-udp-segmentation",
+            "on")
+    }
+
+    /// Puts a queue in front of the host's interface: the words of `tc qdisc`.
+    package func limitHost(_ discipline: String) throws {
+        try run("sh", "-ec", "tc -n \(host) qdisc replace dev eth0 root \(discipline)")
+    }
+
     /// Makes every station lose `percent` of the UDP datagrams that arrive, each by its own dice.
     package func setLoss(percent: Double) throws {
         let millionths = Int(percent * 10_000)

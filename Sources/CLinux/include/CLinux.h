@@ -121,6 +121,9 @@ int clinux_report_membership(const struct clinux_address *group, unsigned interf
 int clinux_tap(unsigned interface, const struct clinux_address *group, unsigned bytes);
 int clinux_interfaces(struct clinux_interface *entries, int capacity);
 long clinux_link_speed(const char *interface);
+int clinux_has_device(const char *interface);
+socklen_t clinux_to_kernel(const struct clinux_address *address, struct sockaddr_storage *storage);
+void clinux_from_kernel(const struct sockaddr *kernel, struct clinux_address *address);
 int clinux_epoll_create(void);
 int clinux_epoll_control(int epoll, int operation, int fd, uint32_t events, uint64_t token);
 int clinux_epoll_wait(int epoll, struct clinux_event *events, int capacity, int64_t nanoseconds);
@@ -128,6 +131,36 @@ int clinux_eventfd(void);
 int clinux_catch_termination(int eventfd);
 int clinux_termination_signal(void);
 int clinux_setns(int fd, int kind);
+
+// Trains of datagrams (Trains.c): UDP_SEGMENT, UDP_GRO, sendmmsg and recvmmsg.
+
+// Where trains go, in the kernel's own form.
+struct clinux_target {
+    uint8_t name[28];
+    uint32_t length;
+};
+
+// One message of a data socket: datagrams of `segment` bytes each, the last may be shorter.
+struct clinux_train {
+    struct clinux_address from;
+    uint32_t count;      // bytes of all of them
+    uint32_t segment;
+    uint32_t drops;      // messages this socket has lost for want of room since it was made
+    int32_t has_drops;   // whether `drops` was given
+    int32_t truncated;   // whether the message was longer than its room
+};
+
+void clinux_target_prepare(struct clinux_target *target, const struct clinux_address *to);
+// Sends `count` bytes as datagrams of `segment` bytes; sets `one_by_one` and goes on without GSO where it is refused.
+// Returns the bytes taken, whole datagrams, or -1 and errno.
+ssize_t clinux_send_train(int fd, const struct clinux_target *to, const void *bytes, size_t count, size_t segment,
+                          int32_t *one_by_one);
+// Empties the error queue (IP_RECVERR) and returns how many there were.
+int clinux_drain_errors(int fd);
+// Receives up to `capacity` messages, number i at `memory` + i × `stride`, each with `room` bytes at most.
+int clinux_receive_trains(int fd, void *memory, size_t stride, size_t room, struct clinux_train *trains,
+                          int capacity);
+static const int clinux_UDP_GRO = UDP_GRO;
 
 // Disk: BLKPG takes a structure in a structure.
 int clinux_blkpg(int fd, int operation, int number, long long start, long long length);

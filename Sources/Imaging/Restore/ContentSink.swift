@@ -1,4 +1,4 @@
-// Where restored content goes: disks, or nowhere.
+// Where restored content goes.
 package import Blocks
 internal import Disk
 package import ImageFormat
@@ -49,18 +49,4 @@ package struct TableContent: Sendable {
             pieces.map { TableRegion(role: $0.role, offset: $0.offset, bytes: $0.bytes) },
             sectorSize: target.sectorSize, forDiskOf: target.size)
     }
-}
-
-/// Checks that everything arrives, and throws the data away: for measuring.
-package final class DiscardSink: ContentSink {
-    package init() {}
-    package func prepare() throws {}
-    package func write(_ bytes: UnsafeRawBufferPointer, disk: Int, offset: UInt64) throws {}
-    package func flush() throws {}
-    package func read(_ bytes: UnsafeMutableRawBufferPointer, disk: Int, offset: UInt64) throws {
-        throw ImagingError("what was discarded cannot be read back")
-    }
-    package func name(ofDisk disk: Int) -> String { "discard" }
-    package func finish(tables: [TableContent]) throws {}
-    package func abandon() {}
 }

@@ -36,12 +36,14 @@ package final class SessionRestore: Sendable {
     }
 
     package struct Result: Sendable {
-        /// Bytes of content that were proven and written.
+        /// Bytes of content that were proven and written, or received and discarded.
         package let contentBytes: UInt64
         /// Seconds from the first need to the last write.
         package let seconds: Double
         /// Disks written to; none for discard.
         package let disks: [String]
+        /// What the network delivered and lost, in one sentence.
+        package fileprivate(set) var network = ""
     }
 
     private let options: Options
@@ -86,12 +88,15 @@ package final class SessionRestore: Sendable {
         do {
             let accepted = try runner.join()
             let result = try restore(accepted, progress)
-            guard let result else {
+            guard var result else {
                 try runner.finish(.failed("only the plan was asked for"))
                 return nil
             }
             try runner.finish(
-                .done(bytes: result.contentBytes, text: discards ? "received and discarded" : "restored"))
+                .done(
+                    bytes: result.contentBytes,
+                    text: discards ? "received and discarded (not hashed)" : "restored"))
+            result.network = SessionRestore.sentence(runner.progress, runner.lossBursts)
             return result
         } catch {
             // The host shows the reason; that it may not be reachable any more changes nothing here.
@@ -118,31 +123,64 @@ package final class SessionRestore: Sendable {
         } catch let error as DecodeError {
             throw ImagingError("session \(options.name) has an unusable image: \(error)")
         }
-        let sink: any ContentSink
-        var targets: [String] = []
+        var plan: RestorePlan?
         if discards {
             report("receiving \(manifest.usedBytes.asBytes) and throwing it away")
-            sink = DiscardSink()
         } else {
-            let plan = try RestorePlan(
+            let made = try RestorePlan(
                 manifest: manifest, disks: disks.all, named: options.disks == nil ? nil : disks.named,
                 existing: accepted.existing)
-            for line in plan.description(of: manifest) { report(line) }
-            targets = plan.assignments.map(\.target.path)
-            sink = DiskSink(plan, layout: layout, report: report)
+            for line in made.description(of: manifest) { report(line) }
+            plan = made
         }
         if options.planOnly { return nil }
         progress.begin("receiving", totalBytes: manifest.usedBytes, totalChunks: accepted.existing.count)
         let began = MonotonicClock.now()
-        let pipeline = RestorePipeline(
-            layout: layout, wanted: accepted.existing, source: SessionFrameSource(runner), sink: sink,
-            progress: progress)
-        self.pipeline.withLock { $0 = pipeline }
-        runner.need(accepted.existing)
-        try pipeline.run(verify: options.verify && !discards)
+        if let plan {
+            let pipeline = RestorePipeline(
+                layout: layout, wanted: accepted.existing, source: SessionFrameSource(runner),
+                sink: DiskSink(plan, layout: layout, report: report), progress: progress)
+            self.pipeline.withLock { $0 = pipeline }
+            runner.need(accepted.existing)
+            try pipeline.run(verify: options.verify)
+        } else {
+            runner.need(accepted.existing)
+            try discard(accepted.existing, layout, progress)
+        }
         return Result(
             contentBytes: manifest.usedBytes, seconds: Double(MonotonicClock.now() - began) / 1e9,
-            disks: targets)
+            disks: plan?.assignments.map(\.target.path) ?? [])
+    }
+
+    /// Takes every chunk, its seal checked, and throws it away: nothing but the network is measured.
+    private func discard(_ wanted: ChunkSet, _ layout: ChunkLayout, _ progress: Progress) throws {
+        var missing = wanted
+        while let frame = try runner.nextFrame() {
+            do throws(DecodeError) {
+                let header = try frame.withBytes { span throws(DecodeError) in
+                    var offset = 0
+                    return try FrameHeader(from: span, at: &offset, layout: layout)
+                }
+                progress.add(frame: frame.byteCount)
+                progress.add(content: header.rawLength)
+                missing.remove(frame.chunk)
+                runner.chunkDone(frame.chunk)
+            } catch {
+                runner.chunkFailed(frame.chunk, reason: error.description)
+            }
+            runner.release(frame)
+        }
+        guard missing.isEmpty else {
+            throw ImagingError("\(missing.count) of \(wanted.count) chunks did not arrive")
+        }
+    }
+
+    /// What the network did: how many symbols came, how many were lost where, and whether singly or in a row.
+    private static func sentence(_ progress: ParticipantProgress?, _ bursts: LossBursts) -> String {
+        guard let progress else { return "received nothing" }
+        return "received \(progress.symbolsReceived) symbols; lost \(progress.lostOnWire) on the wire "
+            + "(mean burst \(bursts.mean.fixed(1))), \(progress.lostInSocket) in the socket, "
+            + "\(progress.lostForWantOfBuffers) for want of a buffer"
     }
 
     /// What an event says to the person at the machine; nil for those the progress line shows.

@@ -16,7 +16,7 @@ struct SessionCommand: ParsableCommand {
 
               client       take part; the default
               if=          the network interface, instead of the one with the route to the host
-              disks=A,B    the image's first disk goes to A, its second to B; 'discard' receives, proves, writes nothing
+              disks=A,B    the image's first disk goes to A, its second to B; 'discard' receives and writes nothing
               key=         the only host key to believe: the fingerprint that the host shows
               verify       read every chunk back from the disk and compare its hash
               plan         join, print which disk of the image would go where, and leave
@@ -43,10 +43,12 @@ struct SessionCommand: ParsableCommand {
         guard let result = try display.during({ try session.run(progress) }) else { return }
         let place =
             result.disks.isEmpty
-            ? "received and discarded" : "restored to \(result.disks.joined(separator: ", "))"
+            ? "received and discarded (not hashed)"
+            : "restored to \(result.disks.joined(separator: ", ")), its hash proven"
         Console.print(
-            "session \(name): every chunk \(place), its hash proven: \(result.contentBytes.asBytes) in "
+            "session \(name): every chunk \(place): \(result.contentBytes.asBytes) in "
                 + "\(result.seconds.fixed(1)) s, "
                 + "\((Double(result.contentBytes) / 1e6 / max(result.seconds, 0.001)).withThreeDigits) MB/s")
+        Console.print(result.network)
     }
 }

@@ -1,12 +1,13 @@
 // The seeded random numbers of the simulation: a failure replays from its seed.
 
 /// SplitMix64 (Steele, Lea, Flood 2014).
-struct SplitMix: RandomNumberGenerator {
+package struct SplitMix: RandomNumberGenerator, Sendable {
     private var state: UInt64
 
-    init(seed: UInt64) { state = seed }
+    package init(seed: UInt64) { state = seed }
 
-    mutating func next() -> UInt64 {
+    @inline(__always)
+    package mutating func next() -> UInt64 {
         state &+= 0x9e37_79b9_7f4a_7c15
         var value = state
         value = (value ^ value >> 30) &* 0xbf58_476d_1ce4_e5b9
@@ -14,17 +15,20 @@ struct SplitMix: RandomNumberGenerator {
         return value ^ value >> 31
     }
 
+    /// A number of 0 to 1, 1 left out.
+    package mutating func share() -> Double { Double(next() >> 11) * 0x1p-53 }
+
     /// True with the given probability.
-    mutating func chance(_ probability: Double) -> Bool {
-        probability > 0 && Double(next() >> 11) * 0x1p-53 < probability
+    package mutating func chance(_ probability: Double) -> Bool {
+        probability > 0 && share() < probability
     }
 
-    mutating func bytes(_ count: Int) -> [UInt8] {
+    package mutating func bytes(_ count: Int) -> [UInt8] {
         var result: [UInt8] = []
         result.reserveCapacity(count)
         while result.count < count {
             let word = next()
-            for index in 0..<min(8, count - result.count) {
+            for index in 0..<Swift.min(8, count - result.count) {
                 result.append(UInt8(truncatingIfNeeded: word >> UInt64(index * 8)))
             }
         }

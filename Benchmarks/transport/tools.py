@@ -1,0 +1,198 @@
+"""The tools that are measured: how each is started, when it is through, and what its datagrams carry."""
+import json
+import math
+import os
+from dataclasses import dataclass
+
+from ground import BIN, SERVER, TOOLS, address
+
+ETHERNET_IPV4_UDP = 14 + 20 + 8
+ETHERNET_IPV4_TCP = 14 + 20 + 32  # with the timestamp option, which Linux uses
+LONGEST_TRAIN = 45  # datagrams of 1440 bytes that one GSO send takes
+MULTICAST = "239.192.78.2"
+LANS = {"max": None, "1gbit": 1000, "200mbit": 200}  # Mbit/s that leave the server
+
+
+@dataclass(frozen=True)
+class Case:
+    """One cell of the table."""
+
+    n: int
+    loss: float  # percent
+    lan: str  # max, 1gbit or 200mbit
+
+    def __str__(self):
+        return f"N={self.n} loss={self.loss:g} lan={self.lan}"
+
+    @property
+    def mbit(self):
+        """Mbit/s of the server's link, Ethernet headers included; None without a limit."""
+        return LANS[self.lan]
+
+
+class Tool:
+    """What all tools have in common. A folder per machine, when there is one, is where the machine keeps the file."""
+
+    name = ""
+    host_first = True  # the host waits for the machines; else the machines wait for the host
+    machines_stay = False  # a machine's program waits for the next transfer: it is ended with SIGTERM
+    complete = None  # the line with which a machine says that it has everything; None: it ends then
+    data_bytes = 0  # bytes of the file in a full datagram
+    header_bytes = 0  # the tool's own header before them
+    frame_bytes = ETHERNET_IPV4_UDP
+    ready = None  # the line with which a machine says that it listens, where the host does not wait for it
+    verifiable = True
+    sink_in_memory = False  # whether the timed run needs a file per machine too
+
+    def host(self, case, job):
+        raise NotImplementedError
+
+    def machine(self, case, job, number, folder):
+        raise NotImplementedError
+
+    def prepare_machine(self, job, folder):
+        """Makes what has to be in a machine's folder before its program starts."""
+
+    def received(self, job, folder):
+        """The file that a machine has made."""
+        return folder / "file"
+
+    def succeeded(self, host, machines):
+        """Whether every program says that all went well."""
+        return host.status == 0 and all(machine.status == 0 for machine in machines)
+
+    def extra(self, machines):
+        """What the tool itself knows better or besides, as keys of the case's entry."""
+        return {}
+
+    def needed(self, file_bytes):
+        """Payload bytes that the file takes in this tool's own datagrams when each is sent once."""
+        return math.ceil(file_bytes / self.data_bytes) * self.header_bytes + file_bytes
+
+    def sent(self, counted_bytes, counted_packets):
+        """Payload bytes from the counters: a train carries one set of headers, however many datagrams it becomes."""
+        return counted_bytes - counted_packets * self.frame_bytes
+
+
+class Img(Tool):
+    """imgserv mcast and img session, with an image made with comp=none. discard proves that every symbol came.
+
+    rate= is the cap: UDP payload bytes, 1440 of the 1482 that tbf counts. Without a limit on the LAN the cap is out
+    of reach, because a veth claims to be a link of 10 Gbit/s.
+    """
+
+    name = "img"
+    complete = r": every chunk (received|restored)"
+    data_bytes, header_bytes = 1408, 32
+
+    def host(self, case, job):
+        rate = int(case.mbit * 1440 / 1482) if case.mbit else 100_000
+        return [BIN / "imgserv", "mcast", "bench", "-p", job.image, "-c", case.n, "-t", 1, "-i", SERVER,
+                "linger=1", f"rate={os.environ.get('IMG_RATE', rate)}", "--state", job.folder / "state"]
+
+    def machine(self, case, job, number, folder):
+        return [BIN / "img", "session", "bench", f"disks={folder / 'file'}" if folder else "disks=discard"]
+
+    def prepare_machine(self, job, folder):
+        with open(folder / "file", "wb") as disk:
+            disk.truncate(job.file.stat().st_size)
+
+
+class Udpcast(Tool):
+    """udp-sender and udp-receiver, with the settings that did best here (128 MiB; N=4, N=16; loss 0, 1 and 5 %).
+
+    --full-duplex: half-duplex waits for every slice (43 for 49 MB/s at N=4, 14 for 30 with 5 % loss). --slice-size:
+    1024, the largest, without loss (55 for 48 MB/s); 128 with loss (30 for 26). --rcvbuf 4m: with the kernel's
+    default buffer up to a tenth was sent again. --fec 8x8/128 and 8x4/64 beside acknowledgements cost more CPU than
+    they spare (28 and 39 for 46 MB/s at 1 %, 26 and 22 for 30 at 5 %). --broadcast made no difference. A limit
+    (--max-bitrate) is not needed: where the LAN is limited, the sender's own socket holds it back. --exit-wait 0:
+    else "Transfer complete" comes half a second after the end; a receiver's last answer cannot be lost here.
+    """
+
+    name = "udpcast"
+    complete = r"Transfer complete"
+    data_bytes, header_bytes = 1456, 16
+
+    def host(self, case, job):
+        words = ["udp-sender", "--file", job.file, "--interface", "eth0", "--mcast-data-address", MULTICAST,
+                 "--nopointopoint", "--nokbd", "--no-progress", "--min-receivers", case.n,
+                 "--retries-until-drop", 200]
+        return words + ["--full-duplex", "--slice-size", 128 if case.loss else 1024]
+
+    def machine(self, case, job, number, folder):
+        words = ["udp-receiver", "--file", folder / "file" if folder else "/dev/null", "--nosync",
+                 "--interface", "eth0", "--nokbd", "--rcvbuf", "4m", "--exit-wait", 0]
+        return words
+
+
+class Uftp(Tool):
+    """uftp and uftpd.
+
+    """
+
+    name = "uftp"
+    host_first = False
+    machines_stay = True
+    complete = r"^RESULT;.*;copied"
+    data_bytes, header_bytes = 1440, 20
+    sink_in_memory = True
+
+    def host(self, case, job):
+        members = ",".join(self._id(number) for number in range(1, case.n + 1))
+        words = ["uftp", "-I", "eth0", "-H", members, "-D", "file", "-t", 2, "-x", 0]
+        return words + os.environ.get("UFTP", "-R -1 -B 104857600 -b 1440 -r 0.1:0.01:15").split() + [job.file]
+
+    def machine(self, case, job, number, folder):
+        words = ["uftpd", "-d", "-I", "eth0", "-U", self._id(number), "-D", folder, "-F", "@LOG", "-q", "-x", "0"]
+        return words + os.environ.get("UFTP_R", "-B 104857600 -c 20971520").split()
+
+    def _id(self, number):
+        return f"0x{number:08X}"
+
+    def succeeded(self, host, machines):
+        return host.status == 0
+
+
+class Streams(Tool):
+    """N TCP streams with sendfile; each machine reads and discards (streams.c)."""
+
+    name = "tcp"
+    complete = r"^complete "
+    data_bytes, header_bytes = 1448, 0
+    frame_bytes = ETHERNET_IPV4_TCP
+
+    def host(self, case, job):
+        return [TOOLS / "streams", "send", SERVER, job.file, case.n]
+
+    def machine(self, case, job, number, folder):
+        return [TOOLS / "streams", "receive", SERVER, *([folder / "file"] if folder else [])]
+
+
+class Ceiling(Tool):
+    """The bare blaster (ceiling.c): its receivers time themselves, from their first symbol to their last."""
+
+    name = "ceiling"
+    host_first = False
+    verifiable = False
+    ready = "ready"
+    data_bytes, header_bytes = 1408, 32
+
+    def host(self, case, job):
+        limit = case.mbit * 1408 / 1482 / 8 if case.mbit else 0
+        return [TOOLS / "ceiling", "send", SERVER, job.file, f"{limit:.3f}", 1 if case.loss else LONGEST_TRAIN]
+
+    def machine(self, case, job, number, folder):
+        return [TOOLS / "ceiling", "receive", address(number)]
+
+    @staticmethod
+    def results(machines):
+        """What the receivers print at their ends."""
+        return [json.loads(machine.lines[-1].text) for machine in machines]
+
+    def extra(self, machines):
+        slowest = min(self.results(machines), key=lambda result: result["MBps"])
+        return {"goodput_MBps": round(slowest["MBps"], 2), "seconds": round(slowest["last"] - slowest["first"], 3),
+                "lost_percent": round(slowest["lost_percent"], 3)}
+
+
+ALL = {tool.name: tool for tool in (Img(), Udpcast(), Uftp(), Streams(), Ceiling())}
