@@ -110,7 +110,7 @@ import Testing
     /// A chunk that takes longer to come than a silence may last is no silence.
     @Test func slowChunksAreHeard() throws {
         let scene = Scene(seed: 36)
-        let host = try scene.host(participants: 2) { $0.rate = 20_000 }
+        let host = try scene.host(participants: 2) { $0.rate = 100_000 }
         let all = try scene.participants(2)
         scene.world.runToEnd(limit: 3_600_000 * ms)
         scene.expectComplete(all)
