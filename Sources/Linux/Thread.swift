@@ -3,7 +3,8 @@ internal import CLinux
 internal import Glibc
 internal import Synchronization
 
-/// A running thread; the owner joins it and gets what its body returned or threw.
+/// A running thread; the owner joins it and gets what its body returned or threw, or lets go of it: it then cleans up
+/// after itself.
 package final class Thread<Value: Sendable>: Sendable {
     private let handle: pthread_t
     private let outcome: Outcome<Value>
@@ -20,6 +21,8 @@ package final class Thread<Value: Sendable>: Sendable {
             outcome.result.withLock { $0 = result }
         }
     }
+
+    deinit { if !outcome.isJoined.load(ordering: .relaxed) { pthread_detach(handle) } }
 
     /// Waits for the thread's end and gives what its body gave; it may be called once.
     package func join() throws -> Value {

@@ -82,6 +82,11 @@ package enum Tuning {
     package static let strangersPerAddress = 16
     /// A chunk sent by multicast that a participant does not mention within this time has not reached it.
     package static let unseenPatience: UInt64 = 3 * second
+    /// Silence of the data plane after which the reason is looked for, so that it is known after `unseenPatience`, before
+    /// the host has brought what little may be left over TCP.
+    package static let suspiciousSilence: UInt64 = 1500 * millisecond
+    /// How long datagrams must have come again before multicast counts as back.
+    package static let returnTime: UInt64 = second
     /// Participants up to which reports name missing symbols; in a larger room the union of what is missing is nearly
     /// always larger than the largest number, so parity is sent and only numbers matter.
     package static let namingParticipants = 16

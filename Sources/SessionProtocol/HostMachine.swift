@@ -271,6 +271,7 @@ package struct HostMachine: ~Copyable {
                 fallSilent(index, reason: "is silent")
             }
             if !seats[index].isSilent { send(.notice(state), to: index) }
+            tellDeafness(of: index, now: now)
             stall(index, now: now)
         }
         // Repairs nobody asks for any more; what is still asked for comes again with a report.

@@ -18,7 +18,9 @@ extension HostMachine {
         case .need(let need): self.need(need, of: index, now: now)
         case .report(let report): self.report(report, of: index, now: now)
         case .notice(let notice):
-            if notice.level != .state { self.notice("\(label(index)): \(notice.text)") }
+            guard notice.level != .state else { break }
+            self.notice("\(label(index)): \(notice.text)")
+            seats[index].deafnessTeller = .participant
         case .done(let done):
             // A word alone is not believed: somebody who has not said what it needs, or has less, is not done.
             guard session.state == .running, seats[index].hasNeeded,
@@ -103,7 +105,9 @@ extension HostMachine {
         seats[index].lastHeard = now
         seats[index].isSilent = false
         seats[index].isDeaf = false
-        seats[index].deafSince = nil
+        // Beacons go out from here on: a first report that has heard of none may come long after that.
+        seats[index].deafSince = now
+        seats[index].deafnessTeller = .nobody
         forgetWanted(index)
         connections[connection]?.seat = index
         connections[connection]?.framer.longestBody = MessageType.need.maximumBodyBytes

@@ -34,17 +34,18 @@ extension HostMachine {
         seats[index].flow.note(report, backlog: backlog, chunkBytes: chunkBytes, rate: pace.rate, now: now)
     }
 
-    /// Tells participants that multicast reaches from those it does not.
+    /// Tells participants that multicast reaches from those it does not (HostDeafness.swift says so).
     private mutating func listen(to report: ReportMessage, of index: Int, now: UInt64) {
         if report.hasHeard {
             seats[index].deafSince = nil
+            defer { seats[index].deafnessTeller = .nobody }
             guard seats[index].isDeaf else { return }
             seats[index].isDeaf = false
             let back = seats[index].control.subtracting(seats[index].insisted)
             seats[index].control = seats[index].control.subtracting(back)
             seats[index].missing = seats[index].missing.union(back)
             count(index)
-            notice("multicast reaches \(label(index)) again")
+            if seats[index].deafnessTeller == .host { notice("multicast reaches \(label(index)) again") }
             return
         }
         let since = seats[index].deafSince ?? now
@@ -55,7 +56,6 @@ extension HostMachine {
         requeue(index)
         seats[index].control = seats[index].control.union(seats[index].missing)
         seats[index].missing = ChunkSet()
-        notice("multicast does not reach \(label(index)): it is served over TCP")
     }
 
     /// Moves each chunk to where the report says it is.

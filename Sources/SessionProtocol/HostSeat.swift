@@ -34,10 +34,12 @@ struct Seat {
     var isSilent = false
     /// Multicast does not reach it: everything goes over the connection.
     var isDeaf = false
-    /// Since when its reports have said that nothing of the data plane arrives.
+    /// Since when nothing of the data plane arrives, as far as its reports and its join tell.
     var deafSince: UInt64?
     /// Chunks it has room for, as far as is known: since its last report as many have gone out as that is less.
     var room = 1
+    /// Who has told the host's screen that multicast does not arrive: a change is told once, by whoever knows why.
+    var deafnessTeller = DeafnessTeller.nobody
     /// What it reported lately, for the rate and for who is a straggler.
     var flow = SeatFlow()
 

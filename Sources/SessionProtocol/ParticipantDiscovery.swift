@@ -215,6 +215,7 @@ extension ParticipantMachine {
         enter(.inSession, now: now)
         lastHeard = now
         reporting.begin(slot: accept.slot, streams: Int(accept.streams), now: now)
+        hearing = Hearing(since: now)
         isRejoining = false
         if isFirst { emit(.event(.accepted(session))) } else { emit(.event(.rejoined)) }
         if !isComplete { emit(.joinGroup(accept.group, port: accept.dataPort, streams: Int(accept.streams))) }

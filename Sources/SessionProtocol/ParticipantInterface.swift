@@ -104,6 +104,8 @@ package enum ParticipantOutput: Sendable {
     case joinGroup(Address, port: UInt16, streams: Int)
     /// Leaves the group: nothing of it is needed any more.
     case leaveGroup
+    /// Finds out, beside everything else, why multicast does not arrive, and answers with `diagnosed`.
+    case diagnose(MulticastSilence)
     case event(ParticipantEvent)
 }
 

@@ -6,7 +6,7 @@ internal import FEC
 ///
 /// After every input (a train of datagrams counts as one) take all `nextOutput()`; come back at `deadline`.
 /// Finding the host is in ParticipantDiscovery.swift, data in ParticipantReceiver.swift, reports in
-/// ParticipantReports.swift.
+/// ParticipantReports.swift, and what happens when multicast does not arrive in ParticipantHearing.swift.
 package struct ParticipantMachine: ~Copyable {
     /// Where the machine stands with its host.
     enum State {
@@ -80,6 +80,8 @@ package struct ParticipantMachine: ~Copyable {
 
     // Reports.
     var reporting = Reporting()
+    /// Whether multicast arrives (ParticipantHearing.swift).
+    var hearing = Hearing()
 
     /// Checks the configuration; `now` is in nanoseconds of a clock that never goes back.
     package init(configuration: ParticipantConfiguration, now: UInt64) throws(ConfigurationError) {
@@ -178,6 +180,7 @@ package struct ParticipantMachine: ~Copyable {
 
     /// Lets time pass.
     package mutating func advance(now: UInt64) {
+        watchHearing(now: now)
         switch state {
         case .searching: search(now: now)
         case .connecting, .joining:

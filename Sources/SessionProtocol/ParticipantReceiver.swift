@@ -47,6 +47,7 @@ extension ParticipantMachine {
         guard outcome != .invalid else { return false }
         places.noteArrival(now)
         lastHeard = now
+        hearing.lastHeard = now
         reporting.arrived(start.sequence, stream: Int(start.stream))
         progress.symbolsReceived += 1
         if outcome == .repeated { progress.symbolsRepeated += 1 }
@@ -60,6 +61,7 @@ extension ParticipantMachine {
                 Int(header.stream) < reporting.streamCount, header.length <= accepted.maximumSealedBytes
             else { break }
             lastHeard = now
+            hearing.lastHeard = now
             reporting.arrived(header.sequence, stream: Int(header.stream))
             progress.symbolsReceived += 1
             take(header, bytes, now: now)
@@ -69,6 +71,7 @@ extension ParticipantMachine {
                 Int(beacon.stream) < reporting.streamCount
             else { break }
             lastHeard = now
+            hearing.lastHeard = now
             reporting.beacon(next: beacon.nextSequence, stream: Int(beacon.stream))
             return
         default: break

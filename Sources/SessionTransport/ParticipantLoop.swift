@@ -30,6 +30,7 @@ final class ParticipantLoop {
     private var discovery: [(sockets: DiscoverySockets, token: UInt64)] = []
     private var data: DataReceiver?
     private var nextReport = UInt64.max
+    private var diagnosis = MulticastDiagnosis()
     private var control: ControlStream?
     /// Whether the control connection stands, as opposed to being made.
     private var isConnected = false
@@ -153,6 +154,7 @@ final class ParticipantLoop {
             case .figures(let figures): machine.figures(figures)
             case .finished(let outcome): machine.finished(outcome, now: now)
             case .stop(let reason): machine.stop(reason: reason, now: now)
+            case .diagnosed(let sentence): machine.diagnosed(sentence, now: now)
             case .abandon: isAbandoned = true
             }
         }
@@ -304,6 +306,7 @@ final class ParticipantLoop {
             case .close: close(&machine)
             case .joinGroup(let group, let port, let streams): join(group, port, streams)
             case .leaveGroup: leave()
+            case .diagnose(let silence): diagnosis.begin(silence) { [shared] in shared.order(.diagnosed($0)) }
             case .event(let event): note(event)
             }
         }
@@ -338,23 +341,24 @@ final class ParticipantLoop {
             guard let interface = try dataInterface() else {
                 throw TransportError("no interface of this machine has the address it is connected from")
             }
+            diagnosis = MulticastDiagnosis(interface: interface)
             let receiver = try DataReceiver(group: group, port: port, streams: streams, on: interface)
             for (stream, number) in receiver.numbers.enumerated() {
                 try poller.add(number, token: Token.firstData + UInt64(stream), .readable)
             }
             data = receiver
-            nextReport = MonotonicClock.now() + membershipInterval
+            nextReport = MonotonicClock.now() + settings.reminderInterval
             if let notice = receiver.bufferNotice { events(.notice(notice)) }
         } catch {
-            // The chunks then come over the control connection.
-            events(.notice("cannot receive the data of session \(settings.name) by multicast: \(error)"))
+            // The chunks then come over the control connection, and both screens say why.
+            diagnosis.joinFailure = "\(error)"
         }
     }
 
     private func reportMembership() {
         let now = MonotonicClock.now()
         guard now >= nextReport, let data else { return }
-        nextReport = now + membershipInterval
+        nextReport = now + settings.reminderInterval
         // Without the right to do so a good network works all the same.
         try? MembershipReport.send(data.group, interface: data.interface)
     }

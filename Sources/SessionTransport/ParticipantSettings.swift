@@ -20,6 +20,8 @@ package struct ParticipantSettings: Sendable {
     package var searchPatience: UInt64?
     /// Nanoseconds a lost host is searched for.
     package var reconnectPatience: UInt64 = 120 * second
+    /// Nanoseconds between two reminders of the group's membership to the switches in between.
+    package var reminderInterval = membershipInterval
     /// Routers a search for the host may pass.
     package var ttl: UInt8 = 16
 

@@ -13,6 +13,8 @@ enum ParticipantOrder: Sendable {
     case figures(PipelineFigures)
     case finished(PipelineOutcome)
     case stop(String)
+    /// Why multicast does not arrive.
+    case diagnosed(String)
     /// Nobody is interested any more: the thread ends.
     case abandon
 }

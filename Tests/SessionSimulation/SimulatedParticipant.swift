@@ -35,6 +35,8 @@ package final class SimulatedParticipant {
     package private(set) var rewritten = 0
     /// Nanoseconds its disk has been busy.
     package private(set) var diskBusy: UInt64 = 0
+    /// Whether it finds out why multicast does not reach it.
+    package var explains = true
     /// Changes datagrams on this participant's link.
     package var damage: ((inout [UInt8]) -> Void)? {
         didSet { world.membersChanged() }
@@ -253,6 +255,14 @@ package final class SimulatedParticipant {
             connection = nil
         case .joinGroup(let group, _, _): self.group = group
         case .leaveGroup: group = nil
+        case .diagnose(let silence):
+            guard explains else { return }
+            let sentence = "multicast from \(silence.host) does not reach this machine: simulated"
+            world.after(200 * ms) { [self] in
+                guard isAlive else { return }
+                machine.diagnosed(sentence, now: world.now)
+                pump()
+            }
         case .event(let event): handle(event)
         }
     }

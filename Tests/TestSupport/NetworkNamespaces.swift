@@ -29,7 +29,8 @@ package final class NamespaceLAN: Sendable {
     package let stations: [String]
     /// The host's address on the LAN, as text.
     package let hostAddress: String
-    private let bridge: String
+    /// Name of the switch's namespace.
+    let bridge: String
 
     /// Makes the LAN with `stations` (1 to 50) stations.
     package init(stations count: Int, family: Family = .ipv4) throws {

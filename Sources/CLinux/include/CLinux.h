@@ -117,6 +117,8 @@ int clinux_group(int fd, int join, const struct clinux_address *group, unsigned 
 ssize_t clinux_send_to(int fd, const void *bytes, size_t count, const struct clinux_address *to);
 ssize_t clinux_receive_from(int fd, void *buffer, size_t capacity, struct clinux_arrival *arrival);
 int clinux_report_membership(const struct clinux_address *group, unsigned interface);
+// A packet socket that gets the first `bytes` of each IP packet for `group` that comes in by `interface` (Tap.c).
+int clinux_tap(unsigned interface, const struct clinux_address *group, unsigned bytes);
 int clinux_interfaces(struct clinux_interface *entries, int capacity);
 long clinux_link_speed(const char *interface);
 int clinux_has_device(const char *interface);
