@@ -134,7 +134,7 @@ extension HostMachine {
 
     private func acceptance(_ nonce: [UInt8], slot: UInt16) -> [UInt8] {
         AcceptMessage(
-            nonce: nonce, slot: slot,
+            nonce: nonce, streams: UInt8(configuration.streams), slot: slot,
             maximumSealedBytes: UInt32(configuration.maximumFrameBytes + Specification.sealBytes),
             session: configuration.session, image: configuration.image, hostKey: hostKey,
             sessionKey: sessionKey,
@@ -296,6 +296,8 @@ extension HostMachine {
 
     /// Ends the session when everyone is through, or only silent ones are left and the time for them has passed.
     mutating func endIfDue(now: UInt64) {
+        // Nearly always somebody is at work.
+        guard !seats.contains(where: { $0.isOpen && !$0.isSilent }) else { return }
         let open = seats.indices.filter { seats[$0].isOpen }
         if open.isEmpty {
             end(text: outcome(orElse: "everyone is through"))
