@@ -100,10 +100,11 @@ class Transfer:
         for machine in self.machines:
             line = self._wait_for_one(machine, deadline)
             if line is None:
-                over = now() >= deadline
-                self.note = f"cut after {LIMIT:.0f} s" if over else f"{machine.name} ended with status {machine.status}"
+                ended = machine if machine.status is not None else self.host
+                over = f"cut after {LIMIT:.0f} s"
+                self.note = over if now() >= deadline else f"{ended.name} ended with status {ended.status}"
                 return
-            self.finished.append(line.time)
+            self.finished.append(line.time - self.tool.complete_delay)
         self.complete = True
 
     def _wait_for_one(self, machine, deadline):
@@ -115,7 +116,6 @@ class Transfer:
             if line or now() >= deadline or machine.status is not None:
                 return line
             if self.tool.machines_stay and self.host.status is not None and self.host.ended < now() - PATIENCE:
-                self.note = f"{self.host.name} ended with status {self.host.status}"
                 return None
 
     def _end(self):
