@@ -48,6 +48,9 @@ package struct HostMachine: ~Copyable {
     var sinceRepair = 0
     /// What the middle participant loses: on the wire, and in its socket and for want of buffers.
     var usualLoss = (wire: 0.0, own: 0.0)
+    /// Bytes per second that went out between the last two decisions on the rate, and what had gone out at the last one.
+    var throughput = 0.0
+    var lastCount: (datagrams: UInt64, time: UInt64)?
     /// Mean length of the frames that have been loaded, in bytes.
     var chunkBytes = 1
     /// What may go to those the room does not wait for, in datagrams times `Tuning.stragglerTurn`.

@@ -160,6 +160,11 @@ extension HostMachine {
             own.append(seats[index].flow.ownLoss)
         }
         guard !samples.isEmpty else { return }
+        if let last = lastCount, now > last.time {
+            let bytes = (session.datagrams - last.datagrams) * UInt64(Specification.datagramBytes)
+            throughput = Double(bytes) * 1e9 / Double(now - last.time)
+        }
+        lastCount = (session.datagrams, now)
         usualLoss = (lowerMedian(wire), lowerMedian(own))
         let steady = samples.filter { $0.wireLoss <= 3 * usualLoss.wire + Tuning.stragglerLoss }
         proactive.note(steady.reduce(0) { $0 + $1.wireLoss } / Double(max(steady.count, 1)))

@@ -127,8 +127,9 @@ extension HostMachine {
 
     /// Whether what is left to sweep goes out before participants report again.
     private func isTail(_ layout: StripeLayout) -> Bool {
-        UInt64(demand.live) * UInt64(layout.paddedLength) * second
-            < pace.rate.multipliedReportingOverflow(by: reportInterval).partialValue
+        // The rate is only a limit; what really goes out is known when some has.
+        let left = Double(demand.live) * Double(layout.paddedLength)
+        return left < throughput * Double(reportInterval) / 1e9
     }
 
     private mutating func nextOfSweep(into buffer: inout MutableRawSpan, limit: Int, now: UInt64) -> Train? {
