@@ -41,7 +41,14 @@ package struct ParticipantMachine: ~Copyable {
     var host: Candidate?
     var hostEndpoint: Endpoint?
     /// Set by the first ACCEPT; from then on only this image under this key is taken.
-    var accepted: AcceptedSession?
+    var accepted: AcceptedSession? {
+        didSet {
+            expected = accepted.map {
+                Expected(session: $0.session, maximumSealedBytes: $0.maximumSealedBytes)
+            }
+        }
+    }
+    private(set) var expected: Expected?
     var sources: [Address] = []
     var joins: UInt32 = 0
     var nonce: [UInt8] = []

@@ -2,6 +2,12 @@
 internal import Blocks
 internal import FEC
 
+/// What a datagram is held against; plain numbers, so that looking at them costs no reference counting.
+struct Expected {
+    let session: UInt64
+    let maximumSealedBytes: Int
+}
+
 extension ParticipantMachine {
     /// Takes datagrams of a data port that came as one train: each of `segment` bytes, the last may be shorter.
     ///
@@ -9,7 +15,7 @@ extension ParticipantMachine {
     /// harm: a wrong symbol costs a repair, because nothing is used before its seal and hash are right.
     package mutating func datagrams(_ bytes: RawSpan, segment: Int, from: Address, now: UInt64) {
         let step = segment > 0 ? segment : max(bytes.byteCount, 1)
-        guard state == .inSession, let accepted, sources.contains(from) else {
+        guard state == .inSession, let expected, sources.contains(from) else {
             progress.foreignDatagrams += UInt64((bytes.byteCount + step - 1) / step)
             return
         }
@@ -20,13 +26,13 @@ extension ParticipantMachine {
                 let length = min(step, raw.count - offset)
                 // Nearly every datagram is a symbol of the chunk that the one before it was of.
                 if length == Specification.datagramBytes,
-                    unsafe takeNext(base + offset, session: accepted.session, now: now)
+                    unsafe takeNext(base + offset, session: expected.session, now: now)
                 {
                     offset += length
                     continue
                 }
                 unsafe datagram(
-                    UnsafeRawBufferPointer(start: base + offset, count: length).bytes, accepted, now: now)
+                    UnsafeRawBufferPointer(start: base + offset, count: length).bytes, expected, now: now)
                 offset += length
             }
         }
@@ -54,11 +60,11 @@ extension ParticipantMachine {
         return true
     }
 
-    private mutating func datagram(_ bytes: RawSpan, _ accepted: AcceptedSession, now: UInt64) {
+    private mutating func datagram(_ bytes: RawSpan, _ expected: Expected, now: UInt64) {
         switch bytes.datagramType {
         case .symbol:
-            guard let header = try? SymbolHeader(from: bytes), header.session == accepted.session,
-                Int(header.stream) < reporting.streamCount, header.length <= accepted.maximumSealedBytes
+            guard let header = try? SymbolHeader(from: bytes), header.session == expected.session,
+                Int(header.stream) < reporting.streamCount, Int(header.length) <= expected.maximumSealedBytes
             else { break }
             lastHeard = now
             hearing.lastHeard = now
@@ -67,7 +73,7 @@ extension ParticipantMachine {
             take(header, bytes, now: now)
             return
         case .beacon:
-            guard let beacon = try? Beacon(from: bytes), beacon.session == accepted.session,
+            guard let beacon = try? Beacon(from: bytes), beacon.session == expected.session,
                 Int(beacon.stream) < reporting.streamCount
             else { break }
             lastHeard = now
