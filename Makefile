@@ -51,8 +51,7 @@ demo: build ## image three machines on a private network and prove the outcome
 	IMG_BIN_DIR=$(BIN) Tests/Demo/demo
 
 bench: build ## the transport beside udpcast, UFTP and TCP: every case (hours), tables and plots
-	IMG_BIN_DIR=$(BIN) Benchmarks/transport/run
-	Benchmarks/transport/report
+	status=0; IMG_BIN_DIR=$(BIN) Benchmarks/transport/run || status=$$?; Benchmarks/transport/report; exit $$status
 
 bench-quick: build ## a few cases of `bench`, in some minutes
 	IMG_BIN_DIR=$(BIN) Benchmarks/transport/run quick

@@ -100,15 +100,18 @@ class Img(Tool):
 
 
 class Udpcast(Tool):
-    """udp-sender and udp-receiver, with the settings that did best here (128 MiB; N=4, N=16; loss 0, 1 and 5 %).
+    """udp-sender and udp-receiver. Each setting was tried once or twice, with 64 or 128 MiB, while others used the
+    machine: differences below a fifth may be noise, so each N has what did best there, and trials are worth repeating.
 
-    --full-duplex: half-duplex waits for every slice (43 for 49 MB/s at N=4, 14 for 30 with 5 % loss). --slice-size:
-    1024, the largest, without loss (55 for 48 MB/s); 128 with loss (30 for 26). --rcvbuf 4m: with the kernel's
-    default buffer up to a tenth was sent again. --fec 8x8/128 and 8x4/64 beside acknowledgements cost more CPU than
-    they spare (28 and 39 for 46 MB/s at 1 %, 26 and 22 for 30 at 5 %). --broadcast made no difference. A limit
-    (--max-bitrate) is not needed: where the LAN is limited, the sender's own socket holds it back. --exit-wait:
-    a receiver stays half a second (the default) to answer again, then says "Transfer complete"; that half second is
-    taken off its time. Without the wait the sender can be left asking receivers that have gone.
+    --full-duplex: half-duplex did 44 for 49 MB/s at N=4, 14 for 30 with 5 % loss. --rcvbuf 4m: without it up to a
+    fifth was sent again; N=16 did 13 instead of 16 to 19 MB/s. --slice-size, no loss, with that buffer: at N=4 1024
+    did 55, the default 48, 128 did 46; at N=16 the default did 19, 1024 did 16, 128 did 15. At N=4 with 5 % loss 128
+    did 30, 1024 did 26. --fec 8x8/128 and 8x4/64 beside acknowledgements: 28 and 39 for 46 MB/s at 1 % loss, 26 and
+    22 for 30 at 5 %. --broadcast: no difference. --max-bitrate was not tried: where the LAN is limited, the sender's
+    own socket holds it back. --exit-wait: a receiver stays half a second (the default) to answer again, then says
+    "Transfer complete"; that half second is taken off its time. --min-wait and --rexmit-hello-interval with loss:
+    without them three of three runs with 64 MiB at N=16, 5 % waited for ever for one receiver, and one with 16 MiB
+    ended; with them one with 24 MiB ended. They pass before the data, and are not timed.
     """
 
     name = "udpcast"
@@ -120,7 +123,15 @@ class Udpcast(Tool):
     def host(self, case, job):
         return ["udp-sender", "--file", job.file, "--interface", "eth0", "--mcast-data-address", MULTICAST,
                  "--nopointopoint", "--nokbd", "--no-progress", "--min-receivers", case.n,
-                 "--retries-until-drop", 200, "--full-duplex", "--slice-size", 128 if case.loss else 1024]
+                 "--retries-until-drop", 200, "--full-duplex",
+                *self._slices(case),
+                *(["--min-wait", 5, "--rexmit-hello-interval", 200] if case.loss else [])]
+
+    @staticmethod
+    def _slices(case):
+        if case.loss:
+            return ["--slice-size", 128]
+        return ["--slice-size", 1024] if case.n <= 4 else []
 
     def machine(self, case, job, number, folder):
         return ["udp-receiver", "--file", folder / "file" if folder else "/dev/null", "--nosync",
@@ -128,13 +139,12 @@ class Udpcast(Tool):
 
 
 class Uftp(Tool):
-    """uftp and uftpd, unencrypted, with the settings that did best here (64 MiB; N=4; loss 0 and 1 %).
+    """uftp and uftpd, unencrypted. Few settings were tried, once each, at N=4 with 64 MiB on a busy machine.
 
-    -R -1: as fast as it goes, held back by its own socket; a fixed rate was no faster without loss (27 for 39 MB/s
-    at 400 Mbit/s), and TFMCC slower (21 MB/s; with 1 % loss it did not end within 20 s). -B, -c: the largest
-    buffers, because at -R -1 every receive buffer is filled. -b 1440: the largest block that fits the MTU. -r: a
-    first guess of 0.1 s for the group's round trip instead of 0.5; with 0.02 s and loss, uftp gave its machines up.
-    -x 0: the log of each section costs CPU.
+    -R -1 (as fast as it goes): 39 MB/s without loss; 400 Mbit/s did 27 and TFMCC 21, but with -r 0.02, with which -1
+    did 20: a fixed rate near the LAN's best may do better and is worth a trial. -r: with 0.02 s and 1 % loss uftp
+    gave its machines up or did not end in 20 s; 0.1 works, the default of 0.5 was not compared. -b 1440 is the
+    largest round block within the MTU; -B and -c are the largest buffers; -x 0 writes the shortest log.
     """
 
     name = "uftp"
