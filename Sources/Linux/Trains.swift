@@ -88,6 +88,8 @@ package enum TrainTransfer: Equatable, Sendable {
     private let memory = AlignedBuffer(capacity: TrainInbox.capacity * TrainInbox.stride)
     private let trains: UnsafeMutableBufferPointer<clinux_train>
     private var batch = 2
+    /// Messages that the last `receive` had room for.
+    package private(set) var asked = 0
 
     package init() { unsafe trains = .allocate(capacity: TrainInbox.capacity) }
 
@@ -95,6 +97,7 @@ package enum TrainTransfer: Equatable, Sendable {
 
     /// Takes what is waiting at `socket`, up to a batch, and returns the number of messages; 0 when there are none.
     package func receive(from socket: UDPSocket) throws(SystemError) -> Int {
+        asked = batch
         while true {
             let count = unsafe clinux_receive_trains(
                 socket.number, memory.bytes.baseAddress, TrainInbox.stride, TrainInbox.room,

@@ -74,8 +74,11 @@ internal import FEC
     /// What the header of a symbol of this chunk has at offset 16: chunk, and length above it.
     let key: UInt64
     let generation: UInt8
-    private let stripes: UInt32
-    private let symbols: UInt32
+    private let stripes: Int
+    private let symbols: Int
+    /// Source symbols of the last stripe, and how many stripes have one more.
+    private let fewest: Int
+    private let longer: Int
     /// nil: symbols are only counted.
     private let payload: UnsafeMutableRawPointer?
     /// Stripes that are not whole; symbols in a row that contradicted; when the last symbol came; the last place taken.
@@ -93,8 +96,10 @@ internal import FEC
     ) {
         key = UInt64(chunk) | UInt64(layout.length) << 32
         self.generation = generation
-        stripes = UInt32(layout.stripes)
-        symbols = UInt32(layout.symbols)
+        stripes = layout.stripes
+        symbols = layout.symbols
+        fewest = layout.symbols / layout.stripes
+        longer = layout.symbols % layout.stripes
         unsafe self.payload = payload
         unsafe counters = tables.bindMemory(to: UInt64.self, capacity: 4)
         unsafe counters[0] = UInt64(layout.stripes)
@@ -133,7 +138,7 @@ internal import FEC
     func parityCount(of stripe: Int) -> Int { unsafe Int(parityCounts[stripe]) }
 
     func hasSource(_ number: Int, of stripe: Int) -> Bool {
-        unsafe contents[number * Int(stripes) + stripe] == SymbolPlaces.source
+        unsafe contents[number * stripes + stripe] == SymbolPlaces.source
     }
 
     /// No parity symbol has the number 0, since a stripe has at least one source symbol, nor 255 (`symbolNumbers`).
@@ -145,9 +150,9 @@ internal import FEC
     func put(
         stripe: Int, number: Int, _ bytes: UnsafeRawPointer, _ decoder: StripeDecoder
     ) -> Assembly.Outcome {
-        guard stripe < Int(stripes) else { return .invalid }
-        let index = number * Int(stripes) + stripe
-        guard index < Int(symbols), unsafe contents[index] == SymbolPlaces.empty else {
+        guard stripe < stripes else { return .invalid }
+        let index = number * stripes + stripe
+        guard index < symbols, unsafe contents[index] == SymbolPlaces.empty else {
             return unsafe putElsewhere(stripe: stripe, number: number, bytes, decoder)
         }
         if let payload = unsafe payload {
@@ -160,6 +165,37 @@ internal import FEC
         return .taken
     }
 
+    /// Takes `count` symbols that follow one another on the wire as `first` begins, as far as each is a source symbol that
+    /// is missing, and returns how many that were.
+    ///
+    /// `bytes` has so many datagrams. The last stripe that is not whole is left alone: what completes the chunk needs more.
+    @inline(__always)
+    func putRun(_ bytes: UnsafeRawPointer, count: Int, first: SymbolStart) -> Int {
+        var taken = 0
+        var furthest = 0
+        while taken < count, stripesLeft > 1 {
+            let datagram = unsafe bytes + taken * Specification.datagramBytes
+            let start = unsafe SymbolStart(datagram)
+            guard start.follows(first, by: taken) else { break }
+            let stripe = Int(start.stripe)
+            let index = Int(start.symbol) * stripes + stripe
+            guard stripe < stripes, index < symbols, unsafe contents[index] == SymbolPlaces.empty,
+                unsafe parityCounts[stripe] == 0
+            else { break }
+            if let payload = unsafe payload {
+                unsafe (payload + index * Specification.symbolBytes).copyMemory(
+                    from: datagram + Specification.symbolHeaderBytes, byteCount: Specification.symbolBytes)
+            }
+            unsafe contents[index] = SymbolPlaces.source
+            unsafe counts[stripe] += 1
+            if unsafe Int(counts[stripe]) == sourceCount(of: stripe) { unsafe counters[0] -= 1 }
+            furthest = max(furthest, index)
+            taken += 1
+        }
+        unsafe counters[3] = max(counters[3], UInt64(furthest))
+        return taken
+    }
+
     /// A symbol that is there already, parity, or a source symbol whose place parity has taken.
     private func putElsewhere(
         stripe: Int, number: Int, _ bytes: UnsafeRawPointer, _ decoder: StripeDecoder
@@ -170,7 +206,7 @@ internal import FEC
         // Parity comes behind all source symbols.
         if isParity { unsafe counters[3] = UInt64(symbols) }
         guard count(of: stripe) < sources else { return .repeated }
-        let index = number * Int(stripes) + stripe
+        let index = number * stripes + stripe
         let mark = isParity ? UInt8(number) : SymbolPlaces.source
         if isParity {
             for place in places(of: stripe) where unsafe contents[place] == mark { return .repeated }
@@ -219,18 +255,54 @@ internal import FEC
         }
         guard let payload = unsafe payload else { return }
         let buffer = unsafe UnsafeMutableRawBufferPointer(
-            start: payload, count: Int(symbols) * Specification.symbolBytes)
+            start: payload, count: symbols * Specification.symbolBytes)
         unsafe decoder.decode(
             in: buffer,
-            StripeShape(stripe: stripe, of: Int(stripes), sourceCount: sourceCount(of: stripe)))
+            StripeShape(stripe: stripe, of: stripes, sourceCount: sourceCount(of: stripe)))
     }
 
     private func places(of stripe: Int) -> StrideTo<Int> {
-        stride(from: stripe, to: Int(symbols), by: Int(stripes))
+        stride(from: stripe, to: symbols, by: stripes)
     }
 
     @inline(__always)
     private func sourceCount(of stripe: Int) -> Int {
-        (Int(symbols) - stripe + Int(stripes) - 1) / Int(stripes)
+        stripe < longer ? fewest + 1 : fewest
+    }
+}
+
+/// The header of what may be a SYMBOL of known size, read without checks.
+@safe struct SymbolStart {
+    /// Version, type, stream and generation.
+    private let first: UInt32
+    let session: UInt64
+    let sequence: UInt32
+    /// Chunk, and length above it.
+    let key: UInt64
+    private let place: UInt32
+
+    /// `bytes` has at least `Specification.symbolHeaderBytes`.
+    @inline(__always)
+    init(_ bytes: UnsafeRawPointer) {
+        unsafe first = UInt32(littleEndian: bytes.loadUnaligned(as: UInt32.self))
+        unsafe session = UInt64(littleEndian: bytes.loadUnaligned(fromByteOffset: 4, as: UInt64.self))
+        unsafe sequence = UInt32(littleEndian: bytes.loadUnaligned(fromByteOffset: 12, as: UInt32.self))
+        unsafe key = UInt64(littleEndian: bytes.loadUnaligned(fromByteOffset: 16, as: UInt64.self))
+        unsafe place = UInt32(littleEndian: bytes.loadUnaligned(fromByteOffset: 24, as: UInt32.self))
+    }
+
+    var isSymbol: Bool {
+        first & 0xffff == UInt32(Specification.version) | UInt32(DatagramType.symbol.rawValue) << 8
+    }
+    var stream: UInt8 { UInt8(truncatingIfNeeded: first >> 16) }
+    var generation: UInt8 { UInt8(truncatingIfNeeded: first >> 24) }
+    var stripe: UInt16 { UInt16(truncatingIfNeeded: place) }
+    var symbol: UInt16 { UInt16(truncatingIfNeeded: place >> 16) }
+
+    /// Whether this is of the same chunk and stream and that many places after `other` in the sequence.
+    @inline(__always)
+    func follows(_ other: SymbolStart, by distance: Int) -> Bool {
+        first == other.first && session == other.session && key == other.key
+            && sequence == other.sequence &+ UInt32(truncatingIfNeeded: distance)
     }
 }

@@ -142,9 +142,10 @@ extension HostMachine {
         let count = pace.take(wanted, atLeast: Tuning.trainDatagrams, now: now)
         guard count > 0 else { return nil }
         var writer = writer(of: pass.chunk, entry)
-        for position in 0..<count {
-            let symbol = pass.symbol(at: pass.next + position)
+        var symbol = pass.symbol(at: pass.next)
+        for position in 1...count {
             writer.write(stripe: symbol.stripe, number: symbol.number, into: &buffer, encoder)
+            symbol = pass.symbol(after: symbol, at: pass.next + position)
         }
         let stream = note(writer, of: pass.chunk, count: count, now: now)
         pass.next += count

@@ -24,12 +24,11 @@ extension ParticipantMachine {
             var offset = 0
             while offset < raw.count {
                 let length = min(step, raw.count - offset)
-                // Nearly every datagram is a symbol of the chunk that the one before it was of.
-                if length == Specification.datagramBytes,
-                    unsafe takeNext(base + offset, session: expected.session, now: now)
-                {
-                    offset += length
-                    continue
+                if length == Specification.datagramBytes {
+                    let count = unsafe takeRun(
+                        base + offset, count: (raw.count - offset) / length, expected, now: now)
+                    offset += count * length
+                    if count > 0 { continue }
                 }
                 unsafe datagram(
                     UnsafeRawBufferPointer(start: base + offset, count: length).bytes, expected, now: now)
@@ -38,26 +37,26 @@ extension ParticipantMachine {
         }
     }
 
-    /// Takes a symbol of the chunk that came last; false if it is anything else, or completes the chunk.
+    /// Takes what comes on a good network: symbols of one chunk in order, none of them there, none of them its last.
+    ///
+    /// Returns how many of the `count` datagrams at `bytes` these were; the first that is anything else ends it.
     @inline(__always)
-    private mutating func takeNext(_ bytes: UnsafeRawPointer, session: UInt64, now: UInt64) -> Bool {
-        guard let places = latestPlaces else { return false }
-        let start = unsafe SymbolStart(bytes)
-        guard start.isSymbol, start.session == session, start.key == places.key,
-            start.generation == places.generation, start.stream < reporting.streamCount,
-            places.stripesLeft > 1
-        else { return false }
-        let outcome = unsafe places.put(
-            stripe: Int(start.stripe), number: Int(start.symbol), bytes + Specification.symbolHeaderBytes,
-            decoder)
-        guard outcome != .invalid else { return false }
+    private mutating func takeRun(
+        _ bytes: UnsafeRawPointer, count: Int, _ expected: Expected, now: UInt64
+    ) -> Int {
+        guard let places = latestPlaces else { return 0 }
+        let first = unsafe SymbolStart(bytes)
+        guard first.isSymbol, first.session == expected.session, first.key == places.key,
+            first.generation == places.generation, first.stream < reporting.streamCount
+        else { return 0 }
+        let taken = unsafe places.putRun(bytes, count: count, first: first)
+        guard taken > 0 else { return 0 }
         places.noteArrival(now)
         lastHeard = now
         hearing.lastHeard = now
-        reporting.arrived(start.sequence, stream: Int(start.stream))
-        progress.symbolsReceived += 1
-        if outcome == .repeated { progress.symbolsRepeated += 1 }
-        return true
+        reporting.arrived(first.sequence, count: taken, stream: Int(first.stream))
+        progress.symbolsReceived += UInt64(taken)
+        return taken
     }
 
     private mutating func datagram(_ bytes: RawSpan, _ expected: Expected, now: UInt64) {
@@ -68,7 +67,7 @@ extension ParticipantMachine {
             else { break }
             lastHeard = now
             hearing.lastHeard = now
-            reporting.arrived(header.sequence, stream: Int(header.stream))
+            reporting.arrived(header.sequence, count: 1, stream: Int(header.stream))
             progress.symbolsReceived += 1
             take(header, bytes, now: now)
             return
@@ -212,32 +211,4 @@ extension ParticipantMachine {
         latest = assembly
         latestPlaces = assembly?.places
     }
-}
-
-/// The header of what may be a SYMBOL of known size, read without checks.
-@safe private struct SymbolStart {
-    private let first: UInt32
-    let session: UInt64
-    let sequence: UInt32
-    /// Chunk, and length above it.
-    let key: UInt64
-    private let place: UInt32
-
-    /// `bytes` has at least `Specification.symbolHeaderBytes`.
-    @inline(__always)
-    init(_ bytes: UnsafeRawPointer) {
-        unsafe first = UInt32(littleEndian: bytes.loadUnaligned(as: UInt32.self))
-        unsafe session = UInt64(littleEndian: bytes.loadUnaligned(fromByteOffset: 4, as: UInt64.self))
-        unsafe sequence = UInt32(littleEndian: bytes.loadUnaligned(fromByteOffset: 12, as: UInt32.self))
-        unsafe key = UInt64(littleEndian: bytes.loadUnaligned(fromByteOffset: 16, as: UInt64.self))
-        unsafe place = UInt32(littleEndian: bytes.loadUnaligned(fromByteOffset: 24, as: UInt32.self))
-    }
-
-    var isSymbol: Bool {
-        first & 0xffff == UInt32(Specification.version) | UInt32(DatagramType.symbol.rawValue) << 8
-    }
-    var stream: UInt8 { UInt8(truncatingIfNeeded: first >> 16) }
-    var generation: UInt8 { UInt8(truncatingIfNeeded: first >> 24) }
-    var stripe: UInt16 { UInt16(truncatingIfNeeded: place) }
-    var symbol: UInt16 { UInt16(truncatingIfNeeded: place >> 16) }
 }

@@ -62,9 +62,9 @@ struct Reporting {
     }
 
     @inline(__always)
-    mutating func arrived(_ sequence: UInt32, stream: Int) {
+    mutating func arrived(_ sequence: UInt32, count: Int, stream: Int) {
         hasHeard = true
-        streams[stream].arrived(sequence)
+        streams[stream].arrived(sequence, count: UInt32(truncatingIfNeeded: count))
     }
 
     mutating func beacon(next: UInt32, stream: Int) {
@@ -129,14 +129,16 @@ struct StreamCount {
 
     init(socketDrops: UInt32 = 0) { self.socketDrops = socketDrops }
 
+    /// `count` symbols have come, numbered from `sequence` on.
     @inline(__always)
-    mutating func arrived(_ sequence: UInt32) {
-        received += 1
+    mutating func arrived(_ sequence: UInt32, count: UInt32) {
+        received += UInt64(count)
         if let highest, sequence == highest &+ 1 {
-            self.highest = sequence
-            expected += 1
+            self.highest = highest &+ count
+            expected += UInt64(count)
         } else {
             advance(to: sequence)
+            if count > 1 { advance(to: sequence &+ count &- 1) }
         }
     }
 

@@ -22,6 +22,13 @@ struct Pass {
         let row = (index - layout.symbols) / layout.stripes
         return (stripe, layout.sourceCount(of: stripe) + parityUsed + row)
     }
+
+    /// The symbol at `index`, which follows `other`: without a division while these are source symbols.
+    @inline(__always)
+    func symbol(after other: (stripe: Int, number: Int), at index: Int) -> (stripe: Int, number: Int) {
+        guard index < layout.symbols else { return symbol(at: index) }
+        return other.stripe + 1 < layout.stripes ? (other.stripe + 1, other.number) : (0, other.number + 1)
+    }
 }
 
 /// Writes datagrams of one chunk behind one another.

@@ -52,17 +52,24 @@ final class DataReceiver {
     }
 
     /// Hands what is waiting on `stream` to `machine`, in batches; `outputs` is called after each.
+    ///
+    /// Returns whether nothing was left waiting.
     func receive(
         _ stream: Int, _ machine: inout ParticipantMachine, _ bursts: inout LossBursts,
         outputs: (inout ParticipantMachine) -> Void
-    ) {
+    ) -> Bool {
+        // The event may be of a socket that has gone since.
+        guard sockets.indices.contains(stream) else { return true }
         let socket = sockets[stream]
         for _ in 0..<DataReceiver.turn {
-            guard let count = try? inbox.receive(from: socket), count > 0 else { return }
+            guard let count = try? inbox.receive(from: socket), count > 0 else { return true }
             let now = MonotonicClock.now()
             for index in 0..<count { take(index, stream, &machine, &bursts, now) }
             outputs(&machine)
+            // Less than was asked for: nothing more is waiting, and the poller tells when there is.
+            if count < inbox.asked { return true }
         }
+        return false
     }
 
     private func take(

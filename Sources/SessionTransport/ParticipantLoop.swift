@@ -20,6 +20,8 @@ final class ParticipantLoop {
     private static let connectPatience = 5 * second
     private static let closingTime = 2 * second
     private static let publishInterval = 100 * millisecond
+    /// How long datagrams gather in the socket before they are taken: at 10 Gbit/s a megabyte of its 64 MiB.
+    private static let gathering = 1000 * (millisecond / 1000)
     /// How often a machine without a usable interface looks again.
     private static let interfaceInterval = second / 2
 
@@ -181,7 +183,9 @@ final class ParticipantLoop {
     }
 
     private func readData(_ stream: Int, _ machine: inout ParticipantMachine) {
-        data?.receive(stream, &machine, &bursts) { takeOutputs(&$0) }
+        guard let data, data.receive(stream, &machine, &bursts, outputs: { takeOutputs(&$0) }) else { return }
+        // Being woken for every train costs more than taking it; the socket holds what comes meanwhile.
+        MonotonicClock.sleep(nanoseconds: ParticipantLoop.gathering)
     }
 
     // MARK: Control connection
