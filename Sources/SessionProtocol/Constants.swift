@@ -139,6 +139,8 @@ package enum Tuning {
     package static let stallPatience: UInt64 = 10 * second
     /// Chunks that may be on their way to participants that make no progress; beyond it they are dropped.
     package static let chunksStalledTotal = 64
+    /// Multicast passes after which a chunk goes over TCP whoever needs it: its stream does not arrive.
+    package static let mostPasses = 8
     /// Multicast passes after which a chunk that few still need goes over TCP.
     package static let passesBeforeControl = 2
 }

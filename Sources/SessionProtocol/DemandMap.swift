@@ -58,6 +58,14 @@ struct DemandMap {
         sent[index / 64] |= 1 << UInt64(index % 64)
     }
 
+    /// The chunk has become another: what was swept does not count.
+    mutating func markUnsent(_ chunk: UInt32) {
+        guard chunk >= first, Int(chunk - first) < counts.count, isSent(Int(chunk - first)) else { return }
+        let index = Int(chunk - first)
+        sent[index / 64] &= ~(1 << UInt64(index % 64))
+        if counts[index] > 0 { unsent += 1 }
+    }
+
     private func isSent(_ index: Int) -> Bool { sent[index / 64] & (1 << UInt64(index % 64)) != 0 }
 
     /// The smallest chunk not below `cursor` that somebody needs, or nil: the sweep has come to its end.

@@ -28,6 +28,9 @@ struct FrameStore {
         self.limit = max(limit, 2 * self.longest)
     }
 
+    /// How many of the longest frames there is room for.
+    var capacity: Int { limit / longest }
+
     func has(_ chunk: UInt32) -> Bool { entries[chunk] != nil }
 
     /// The frame of a chunk; it counts as used.

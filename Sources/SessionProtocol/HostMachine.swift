@@ -53,8 +53,14 @@ package struct HostMachine: ~Copyable {
     var lastCount: (datagrams: UInt64, time: UInt64)?
     /// Mean length of the frames that have been loaded, in bytes.
     var chunkBytes = 1
-    /// What may go to those the room does not wait for, in datagrams times `Tuning.stragglerTurn`.
-    var stragglerCredit = 0
+    /// What may go to those the room does not wait for, in datagrams times `Tuning.stragglerTurn`; by `Credit`.
+    var credits = [0, 0]
+    /// The first seat that gets chunks over TCP when there is room for some.
+    var controlTurn = 0
+    /// Whether chunks are going out to somebody who keeps up, when that is looked at next, and what had gone out last.
+    var othersWait = false
+    var nextLook: UInt64 = 0
+    var sweptAtLook: UInt64 = 0
     /// Nanoseconds between the reports of a participant, as the last START said.
     var reportInterval = Specification.shortestReportInterval
     var nextBeacon: UInt64
@@ -174,6 +180,7 @@ package struct HostMachine: ~Copyable {
         if session.state == .registering { startIfDue(now: now) }
         if session.state == .running {
             decideRate(now: now)
+            lookWhoWaits(now: now)
             pumpControl()
             orderFrames()
             endIfDue(now: now)

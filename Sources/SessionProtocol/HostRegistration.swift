@@ -159,6 +159,7 @@ extension HostMachine {
     mutating func countJoined() {
         session.joined = seats.indices.count { seats[$0].isOpen && seats[$0].connection != nil }
         scheduleReports()
+        if session.state == .running { limitRate() }
         guard session.state == .registering else { return }
         session.startsAt = session.joined > 0 ? configuration.registrationTimeout.map { lastJoin + $0 } : nil
     }

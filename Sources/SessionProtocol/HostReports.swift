@@ -27,7 +27,9 @@ extension HostMachine {
         snapshots[index].lostForWantOfBuffers += UInt64(report.lostForWantOfBuffers)
         guard !seats[index].missing.isEmpty || !seats[index].outstanding.isEmpty else { return }
         var backlog = 0
-        for (stream, highest) in report.highest.enumerated() where stream < sequences.count {
+        // A stream of which nothing has been seen (2³²−1) may not arrive at all.
+        for (stream, highest) in report.highest.enumerated() where stream < sequences.count && highest != .max
+        {
             let behind = Int(Int32(bitPattern: sequences[stream] &- 1 &- highest))
             backlog += max(behind, 0) * Specification.datagramBytes
         }
@@ -121,15 +123,22 @@ extension HostMachine {
             }
             guard let highest = highest(for: gap.chunk, in: report), !isLater(pass.sequence, than: highest)
             else { continue }
-            // The room does not pay for one that loses far more than the others: it waits for later sweeps.
+            let layout = StripeLayout(length: record.length)
             let lacking = gap.stripes.reduce(0) { $0 + Int($1.lacking) }
-            if isStraggler, !takeStragglerCredit(lacking) { continue }
+            if lacking > layout.symbols / 2 {
+                // It has caught only the end of the chunk, or somebody else's repairs: a sweep brings it.
+                seats[index].outstanding.remove(gap.chunk)
+                want(gap.chunk, of: index)
+                continue
+            }
+            // The room does not pay for one that loses far more than the others: it waits for later sweeps.
+            if gap.stripes.isEmpty || isStraggler && !hasCredit(.repairs) { continue }
             var repair =
                 repairs.removeValue(forKey: gap.chunk)
-                ?? ChunkRepair(
-                    layout: StripeLayout(length: record.length), parityUsed: record.parityUsed, now: now)
+                ?? ChunkRepair(layout: layout, parityUsed: record.parityUsed, now: now)
             let wasIdle = repair.pendingCount == 0
-            for stripe in gap.stripes { _ = repair.ask(stripe, highest: highest) }
+            let more = gap.stripes.reduce(0) { $0 + repair.ask($1, highest: highest) }
+            if isStraggler { charge(.repairs, more) }
             repair.lastUse = now
             if wasIdle, repair.pendingCount > 0 { repairQueue.append(gap.chunk) }
             repairs[gap.chunk] = repair
@@ -141,6 +150,21 @@ extension HostMachine {
         let flow = seats[index].flow
         return flow.wireLoss > 3 * usualLoss.wire + Tuning.stragglerLoss
             || flow.ownLoss > 3 * usualLoss.own + Tuning.stragglerLoss
+    }
+
+    /// Looks, ten times a second, whether chunks are going out to somebody who keeps up: only then must the others wait.
+    mutating func lookWhoWaits(now: UInt64) {
+        guard now >= nextLook else { return }
+        nextLook = now + Tuning.rateInterval
+        let swept = session.datagrams - session.repairDatagrams
+        let isSweeping = swept != sweptAtLook
+        sweptAtLook = swept
+        othersWait =
+            isSweeping
+            && (demand.unsent > 0
+                || seats.indices.contains {
+                    seats[$0].isCounted && !seats[$0].missing.isEmpty && !isStraggler($0)
+                })
     }
 
     mutating func decideRate(now: UInt64) {
@@ -168,7 +192,7 @@ extension HostMachine {
         usualLoss = (lowerMedian(wire), lowerMedian(own))
         let steady = samples.filter { $0.wireLoss <= 3 * usualLoss.wire + Tuning.stragglerLoss }
         proactive.note(steady.reduce(0) { $0 + $1.wireLoss } / Double(max(steady.count, 1)))
-        pace.decide(samples, now: now)
+        pace.decide(samples, sent: throughput, now: now)
         session.rate = pace.rate
     }
 
@@ -177,11 +201,11 @@ extension HostMachine {
     /// The link of the slowest alone does not count where there are several; it finishes in later sweeps.
     mutating func limitRate() {
         let links = seats.indices.filter { seats[$0].isOpen && seats[$0].connection != nil }
-            .map { UInt64(seats[$0].identity.linkMegabits) }.filter { $0 > 0 }.sorted()
-        let slow = links.isEmpty ? nil : links[links.count == 1 ? 0 : max(1, links.count / 10)]
-        // A datagram of 1440 bytes takes 1538 on the wire.
-        let link = slow.map { $0 * 125_000 / 1538 * UInt64(Specification.datagramBytes) }
-        pace.limit(to: min(configuration.rate, link ?? .max))
+            .map { seats[$0].identity.linkMegabits }.map { $0 > 0 ? UInt64($0) : .max }.sorted()
+        let slow = links.isEmpty ? .max : links[links.count == 1 ? 0 : max(1, links.count / 10)]
+        // A datagram of 1440 bytes takes 1538 on the wire; links of unknown speed are no limit.
+        let link = slow == .max ? .max : slow * 125_000 / 1538 * UInt64(Specification.datagramBytes)
+        pace.limit(to: min(configuration.rate, link))
         session.rate = pace.rate
     }
 
@@ -206,6 +230,8 @@ extension HostMachine {
         seats[index].outstanding.remove(chunk)
         seats[index].control.remove(chunk)
         guard seats[index].inFlight.remove(chunk) != nil else { return }
+        // It has come; should it be wrong, or find no buffer, the participant names it again.
+        seats[index].insisted.remove(chunk)
         seats[index].hasMoved = true
         if seats[index].isStalled {
             seats[index].isStalled = false

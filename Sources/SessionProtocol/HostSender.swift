@@ -11,8 +11,7 @@ extension HostMachine {
         guard session.state != .ended else { return nil }
         if session.state == .running {
             chooseChunk()
-            let isRepairTurn = current == nil || sinceRepair >= Tuning.repairTurn - 1 || demand.unsent == 0
-            if isRepairTurn,
+            if current == nil || sinceRepair >= Tuning.repairTurn - 1,
                 let train = nextRepairs(into: &buffer, limit: limit, now: now)
             {
                 return train
@@ -40,7 +39,9 @@ extension HostMachine {
     /// Whether a SYMBOL could go out now if the rate allowed it.
     var hasDatagram: Bool {
         if current != nil { return true }
-        return repairQueue.prefix(Tuning.readAhead).contains { frames.has($0) }
+        return repairQueue.prefix(Tuning.readAhead).contains {
+            repairs[$0]?.pendingCount ?? 0 > 0 && frames.has($0)
+        }
     }
 
     /// The stream that carries a chunk: all its symbols keep their order.
@@ -52,8 +53,9 @@ extension HostMachine {
     private mutating func chooseChunk() {
         guard current == nil else { return }
         while let chunk = nextInSweep() {
-            if records[chunk]?.passes ?? 0 >= Tuning.passesBeforeControl,
-                demand[chunk] < Specification.multicastDemand
+            let passes = records[chunk]?.passes ?? 0
+            if passes >= Tuning.passesBeforeControl && demand[chunk] < Specification.multicastDemand
+                || passes >= Tuning.mostPasses
             {
                 divert(chunk)
                 continue
@@ -151,7 +153,9 @@ extension HostMachine {
         pass.next += count
         current = pass
         sinceRepair += 1
-        if stragglerCredit < Tuning.stragglerCredit * Tuning.stragglerTurn { stragglerCredit += count }
+        for credit in credits.indices where credits[credit] < Tuning.stragglerCredit * Tuning.stragglerTurn {
+            credits[credit] += count
+        }
         if pass.next == pass.count { finish(pass, now: now) }
         return Train(count: count, datagramBytes: Specification.datagramBytes, stream: stream)
     }
@@ -277,6 +281,7 @@ extension HostMachine {
         records[chunk]?.generation &+= 1
         records[chunk]?.lastPass = nil
         records[chunk]?.parityUsed = 0
+        demand.markUnsent(chunk)
         // Who has begun the older generation must get all of the new one.
         repairs[chunk] = nil
         for index in seats.indices where seats[index].outstanding.contains(chunk) {
@@ -298,7 +303,7 @@ extension HostMachine {
     mutating func orderFrames() {
         guard session.state == .running else { return }
         var next = current.map { $0.chunk &+ 1 } ?? cursor
-        for _ in 0..<Tuning.readAhead {
+        for _ in 0..<min(Tuning.readAhead, frames.capacity - 2) {
             guard let chunk = self.next(from: next) else { return }
             order(chunk)
             next = chunk &+ 1
@@ -310,7 +315,10 @@ extension HostMachine {
     /// Sends chunks to those that get them over TCP, a few at a time.
     mutating func pumpControl() {
         guard session.state == .running else { return }
-        for index in seats.indices where !seats[index].control.isEmpty && !seats[index].isSilent {
+        // Who was served last comes last.
+        let start = controlTurn % max(seats.count, 1)
+        for index in [start..<seats.count, 0..<start].joined()
+        where !seats[index].control.isEmpty && !seats[index].isSilent {
             guard let connection = seats[index].connection, !seats[index].isStalled else { continue }
             while seats[index].inFlight.count < Specification.chunksInFlight,
                 controlInFlight < Tuning.chunksInFlightTotal, let chunk = seats[index].control.first
@@ -319,7 +327,9 @@ extension HostMachine {
                     order(chunk)
                     break
                 }
-                guard takeStragglerCredit(entry.layout.symbols) else { return }
+                guard hasCredit(.control) else { return }
+                charge(.control, entry.layout.symbols)
+                controlTurn = index + 1
                 seats[index].control.remove(chunk)
                 if seats[index].inFlight.isEmpty { seats[index].hasMoved = true }
                 seats[index].inFlight.insert(chunk)
@@ -331,14 +341,19 @@ extension HostMachine {
         }
     }
 
-    /// Whether that many datagrams' worth may go to somebody the room does not wait for.
+    /// What those the room does not wait for get: repairs, and chunks over TCP.
+    enum Credit: Int { case repairs, control }
+
+    /// Whether something may go to somebody the room does not wait for.
     ///
-    /// As long as somebody lacks the first copy of a chunk, a small share of what goes out.
-    mutating func takeStragglerCredit(_ datagrams: Int) -> Bool {
-        guard demand.unsent > 0 else { return true }
-        guard stragglerCredit > 0 else { return false }
-        stragglerCredit -= datagrams * Tuning.stragglerTurn
-        return true
+    /// As long as others lack chunks, only a small share of what goes out.
+    func hasCredit(_ kind: Credit) -> Bool { !othersWait || credits[kind.rawValue] > 0 }
+
+    mutating func charge(_ kind: Credit, _ datagrams: Int) {
+        guard othersWait else { return }
+        // The debt is bounded: it is paid off within seconds.
+        let most = Tuning.stragglerCredit * Tuning.stragglerTurn
+        credits[kind.rawValue] = max(credits[kind.rawValue] - datagrams * Tuning.stragglerTurn, -most)
     }
 }
 

@@ -29,6 +29,9 @@ struct Reporting {
         self.slot = slot
         streamCount = min(max(streams, 1), self.streams.count)
         hasStarted = false
+        for stream in self.streams.indices {
+            self.streams[stream].isResuming = self.streams[stream].highest != nil
+        }
         lastHeardOf = now
         next = now + second
     }
@@ -127,6 +130,9 @@ struct StreamCount {
     /// The kernel's last count for the stream's socket.
     var socketDrops: UInt32 = 0
 
+    /// What was sent while the host was gone is not lost: the next sequence is where counting goes on.
+    var isResuming = false
+
     init(socketDrops: UInt32 = 0) { self.socketDrops = socketDrops }
 
     /// `count` symbols have come, numbered from `sequence` on.
@@ -135,9 +141,11 @@ struct StreamCount {
         received += UInt64(count)
         if let highest, sequence == highest &+ 1 {
             self.highest = highest &+ count
+            isResuming = false
             expected += UInt64(count)
         } else {
             advance(to: sequence)
+            isResuming = false
             if count > 1 { advance(to: sequence &+ count &- 1) }
         }
     }
@@ -154,6 +162,12 @@ struct StreamCount {
             return
         }
         guard isLater(sequence, than: old) else { return }
+        if isResuming {
+            isResuming = false
+            highest = sequence
+            expected += 1
+            return
+        }
         if sequence &- old > Tuning.believedStep {
             // A damaged number must not make everything sent look received: the next one has to be its neighbour.
             let last = doubtful

@@ -31,8 +31,8 @@ package struct RateControl {
     private var limit: UInt64?
     /// A share lost on the wire up to this is not the rate's fault.
     private var toleratedLoss = Tuning.toleratedLoss
-    /// The rate was lowered for a loss on the wire, to see whether that helps: rate and loss before, and since when.
-    private var trial: (rate: UInt64, loss: Double, since: UInt64)?
+    /// The rate was lowered for a loss on the wire, to see whether that helps: what there was before, and since when.
+    private var trial: (rate: UInt64, loss: Double, delivered: Double, since: UInt64)?
 
     package init(cap: UInt64, now: UInt64) {
         self.cap = max(cap, 1)
@@ -104,8 +104,8 @@ package struct RateControl {
     ///
     /// The room follows the participant that is slower than nine in ten, never the very slowest of several, and never
     /// below half of what the middle one takes: whoever is slower finishes in later sweeps. A loss on the wire counts if
-    /// most have it and sending less lessens it.
-    package mutating func decide(_ samples: [RateSample], now: UInt64) {
+    /// most have it and sending less lessens it. `sent` is what went out since the last decision, in bytes per second.
+    package mutating func decide(_ samples: [RateSample], sent: Double, now: UInt64) {
         guard isDue(now: now), !samples.isEmpty else { return }
         lastDecision = now
         let capacities = samples.map(\.capacity).sorted()
@@ -113,15 +113,19 @@ package struct RateControl {
         let slow = capacities[last == 0 ? 0 : min(last, max(1, capacities.count / 10))]
         let capacity = max(slow, capacities[capacities.count / 2] / 2)
         if capacity < Double(rate) * 0.97 {
-            lower(to: capacity * 0.95, limit: capacity)
+            // Not to less than half at a time: what was measured in a bad moment is measured again.
+            lower(to: max(capacity * 0.95, Double(rate) / 2), limit: capacity)
             trial = nil
             return
         }
         let loss = lowerMedian(samples.map(\.wireLoss))
+        let delivered = lowerMedian(samples.map(\.delivered))
         if let trial {
             guard now >= trial.since + 2 * Tuning.rateInterval else { return }
             self.trial = nil
-            if loss > trial.loss * 0.6 {
+            // As much arrives as before although less is sent: what was sent above that was dropped for want of room.
+            let share = Double(rate) / Double(trial.rate)
+            if loss > trial.loss * 0.6, delivered < trial.delivered * (1 + share) / 2 {
                 // Less did not help: the network drops that much of anything.
                 toleratedLoss = max(loss, trial.loss) * 1.25 + Tuning.toleratedLoss / 2
                 rate = min(cap, trial.rate)
@@ -130,16 +134,17 @@ package struct RateControl {
             limit = rate
         }
         if loss > toleratedLoss {
-            trial = (rate, loss, now)
-            let delivered = lowerMedian(samples.map(\.delivered))
-            lower(to: min(delivered, Double(rate) * 0.85), limit: Double(rate))
+            trial = (rate, loss, delivered, now)
+            // Where little was sent, what arrived says nothing of how much could.
+            let arrived = sent > Double(rate) * 0.7 ? delivered : Double(rate)
+            lower(to: min(arrived, Double(rate) * 0.85), limit: Double(rate))
             return
         }
         toleratedLoss = max(Tuning.toleratedLoss, toleratedLoss * 0.98)
         guard nextDoubling == nil, rate < cap else { return }
         let step = limit.map { rate > $0 / 10 * 9 } ?? false ? rate / 25 : rate / 5
         rate = min(cap, rate + max(step, 1))
-        if let old = limit, rate > old { limit = rate }
+        if let old = limit, rate > old + old / 10 { limit = nil }
     }
 
     private mutating func lower(to target: Double, limit: Double) {

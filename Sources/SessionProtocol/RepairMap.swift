@@ -93,7 +93,12 @@ private struct StripeRepair {
         }
         pending = max(pending, wanted)
         if StripeLayout.symbolNumbers - sources - parityUsed <= 0 {
-            // The parity numbers have run out: originals go out again, all of them where they are not named.
+            // The parity numbers have run out: originals go out again, all of them where they are not named, unless
+            // some are on their way.
+            if !isNamed, sentAfter(highest, counting: { $0 < sources }) > 0 {
+                pending = namedCount
+                return
+            }
             if !isNamed { for number in 0..<sources { name(number) } }
             isNamed = true
             pending = namedCount

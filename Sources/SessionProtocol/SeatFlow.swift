@@ -16,6 +16,9 @@ struct SeatFlow {
     private var last: (time: UInt64, done: UInt32)?
     /// Bytes per second that its disk or whatever takes its chunks takes, averaged over some reports.
     private var finished: Double?
+    private var mostFinished = 0.0
+    /// Whether the last report showed more on the way than there should be.
+    private var seemedBehind = false
     /// The most free buffers it has reported: all it has.
     private var mostFree = 0
 
@@ -39,11 +42,16 @@ struct SeatFlow {
         let delivered = Double(report.received) * Double(Specification.datagramBytes) / seconds
         let done = Double(report.chunksDone &- last.done) * Double(chunkBytes) / seconds
         finished = finished.map { $0 + (done - $0) * 0.5 } ?? done
-        let isBehind = backlog > Tuning.backlogBytes + Int(rate / 200)
+        // A report that came late shows a backlog that is none: two in a row are believed.
+        let seemsBehind = backlog > Tuning.backlogBytes + Int(rate / 200)
+        let isBehind = seemsBehind && seemedBehind
+        seemedBehind = seemsBehind
         let free = Double(report.freeBuffers) / Double(max(mostFree, 1))
         if free < Tuning.scarceBuffers, hasWaiting(report) {
             // Its buffers fill up: it takes what it finishes, and less until half of them are free again.
-            limited(to: (finished ?? delivered) * (0.75 + free / 2))
+            mostFinished = max(mostFinished, finished ?? 0)
+            // A disk that stands still for a moment does not make it a slow one.
+            limited(to: max((finished ?? delivered) * (0.75 + free / 2), mostFinished / 8))
         } else if Double(report.lostInSocket) / total > Tuning.toleratedOwnLoss || isBehind {
             // One that drains a backlog is given room to. One report alone may have caught a bad moment.
             let taken = isBehind ? delivered * 0.9 : delivered

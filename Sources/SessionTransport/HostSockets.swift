@@ -57,7 +57,9 @@ struct HostSockets {
 
         // Bound alone, so that a second host takes another port; shared from then on, so that a participant of this
         // machine can listen.
-        data = try HostSockets.preferring(Specification.dataPort) { port throws(SystemError) in
+        // Several streams begin behind the port of discovery, which everybody on the network listens to.
+        let preferred = count > 1 ? Specification.discoveryPort + 1 : Specification.dataPort
+        data = try HostSockets.preferring(preferred) { port throws(SystemError) in
             let socket = try UDPSocket(family)
             try socket.bind(to: own(port))
             return socket

@@ -17,7 +17,7 @@ private struct DrivenRate {
         for _ in 0..<steps {
             now += 100_000_000
             _ = rate.take(1, atLeast: 1, now: now)
-            rate.decide(room(Double(rate.rate)), now: now)
+            rate.decide(room(Double(rate.rate)), sent: Double(rate.rate), now: now)
         }
     }
 }
@@ -98,5 +98,22 @@ private func participant(_ rate: Double, most: Double = .infinity, loss: Double 
             (0..<5).map { _ in participant(rate) } + [participant(rate, loss: 0.4)]
         }
         #expect(room.rate.rate == 100_000_000)
+    }
+
+    @Test func aMomentOfStandstillIsNotForEver() {
+        var room = DrivenRate(cap: 100_000_000)
+        room.run(steps: 10) { rate in [participant(rate)] }
+        room.run(steps: 15) { rate in [participant(rate, most: 1000)] }
+        #expect(room.rate.rate < 1_000_000)
+        // From the very bottom back to the link's speed within some seconds.
+        room.run(steps: 60) { rate in [participant(rate)] }
+        #expect(room.rate.rate > 95_000_000, "\(room.rate.rate)")
+    }
+
+    @Test func oneBadSampleHalvesAtMost() {
+        var room = DrivenRate(cap: 100_000_000)
+        room.run(steps: 10) { rate in [participant(rate)] }
+        room.run(steps: 1) { rate in [participant(rate, most: 1000)] }
+        #expect(room.rate.rate >= 49_000_000)
     }
 }

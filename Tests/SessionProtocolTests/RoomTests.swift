@@ -90,4 +90,15 @@ import Testing
         let many = Theory.extraSymbols(symbols: 124, participants: 1, loss: 0.05)
         #expect(abs(many - 124 * 0.05 / 0.95) < 1e-6)
     }
+
+    /// More bytes to come than a product with nanoseconds holds: the host used to trap at the first pass.
+    @Test func hundredsOfGigabytes() throws {
+        var plan = RoomPlan()
+        plan.participants = 2
+        plan.imageBytes = 200 << 30
+        let room = try Room(plan)
+        room.world.run(limit: 60_000 * ms) { room.host.sent.passes.count >= 20 }
+        #expect(room.host.sent.passes.count >= 20)
+        #expect(room.host.end == nil)
+    }
 }

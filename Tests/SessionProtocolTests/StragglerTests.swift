@@ -110,4 +110,26 @@ enum Trouble: String, CaseIterable, CustomTestStringConvertible {
         #expect(swept > 0 && swept < chunks)
         #expect(room.host.sweptChunks.count <= chunks + swept + 4)
     }
+
+    /// One that loses nearly everything, but hears something, asks for more than the air has: a latecomer must not wait
+    /// for it.
+    @Test func aHopelessOneDoesNotStarveALatecomer() throws {
+        func secondsOfTheLatecomer(withHopeless: Bool) throws -> Double {
+            var plan = RoomPlan()
+            plan.participants = 8
+            plan.imageBytes = 300 << 20
+            let room = try Room(plan)
+            if withHopeless { room.participants[0].faults.loss = 0.95 }
+            let half = room.image.existing.count / 2
+            room.world.run(limit: 600_000 * ms) { room.host.sent.passes.count >= half }
+            let late = try room.join(plan.faults)
+            let joined = room.world.now
+            room.world.run(limit: 600_000 * ms) { late.end != nil }
+            #expect(late.end == .done)
+            return Double(room.world.now - joined) / 1e9
+        }
+        let alone = try secondsOfTheLatecomer(withHopeless: false)
+        let together = try secondsOfTheLatecomer(withHopeless: true)
+        #expect(together < alone * 1.15 + 0.5, "\(alone) s without, \(together) s with")
+    }
 }
