@@ -52,6 +52,9 @@ internal import FEC
 
     var isWhole: Bool { places.stripesLeft == 0 }
 
+    /// The share of its stripes that are not whole.
+    var missingShare: Double { Double(places.stripesLeft) / Double(layout.stripes) }
+
     /// What stripe `stripe` lacks, or nil if it is whole; `names` asks for the numbers as well.
     func gap(of stripe: Int, names: Bool) -> StripeGap? {
         let count = layout.sourceCount(of: stripe)

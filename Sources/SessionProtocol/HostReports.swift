@@ -20,7 +20,8 @@ extension HostMachine {
         snapshots[index].writeRate = UInt64(report.writeRate) * KiB
         snapshots[index].decodeRate = UInt64(report.decodeRate) * KiB
         snapshots[index].freeBuffers = Int(report.freeBuffers)
-        seats[index].room = Int(report.freeBuffers)
+        let longest = configuration.maximumFrameBytes + Specification.sealBytes
+        seats[index].room = Int(report.freeBuffers) * longest
         snapshots[index].received += UInt64(report.received)
         snapshots[index].lostOnWire += UInt64(report.lostOnWire)
         snapshots[index].lostInSocket += UInt64(report.lostInSocket)
@@ -129,6 +130,7 @@ extension HostMachine {
                 // It has caught only the end of the chunk, or somebody else's repairs: a sweep brings it.
                 seats[index].outstanding.remove(gap.chunk)
                 want(gap.chunk, of: index)
+                seats[index].partial.insert(gap.chunk)
                 continue
             }
             // The room does not pay for one that loses far more than the others: it waits for later sweeps.
@@ -227,6 +229,7 @@ extension HostMachine {
             seats[index].missing.remove(chunk)
             if seats[index].isCounted { demand.remove(chunk) }
         }
+        seats[index].partial.remove(chunk)
         seats[index].outstanding.remove(chunk)
         seats[index].control.remove(chunk)
         guard seats[index].inFlight.remove(chunk) != nil else { return }
@@ -267,6 +270,7 @@ extension HostMachine {
     mutating func forgetWanted(_ index: Int) {
         land(index)
         seats[index].missing = ChunkSet()
+        seats[index].partial = ChunkSet()
         seats[index].outstanding = ChunkSet()
         seats[index].control = ChunkSet()
     }

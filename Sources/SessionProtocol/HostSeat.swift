@@ -36,7 +36,9 @@ struct Seat {
     var isDeaf = false
     /// Since when nothing of the data plane arrives, as far as its reports and its join tell.
     var deafSince: UInt64?
-    /// Chunks it has room for, as far as is known: since its last report as many have gone out as that is less.
+    /// Those of `missing` that it holds a part of, so that it needs no room for them.
+    var partial = ChunkSet()
+    /// Bytes it has room for, as far as is known: what its last report said, less what has gone out since.
     var room = 1
     /// Who has told the host's screen that multicast does not arrive: a change is told once, by whoever knows why.
     var deafnessTeller = DeafnessTeller.nobody

@@ -84,7 +84,8 @@ extension HostMachine {
     private func next(from number: UInt32) -> UInt32? {
         guard demand.unsent == 0 else { return demand.next(from: number) ?? demand.next(from: 0) }
         guard let nearest, seats[nearest].isCounted else { return nil }
-        return seats[nearest].missing.next(from: number) ?? seats[nearest].missing.first
+        let chunks = seats[nearest].room > 0 ? seats[nearest].missing : seats[nearest].partial
+        return chunks.next(from: number) ?? chunks.first
     }
 
     /// When everything has gone out once, whoever is nearest to its end comes first, of those with room for a chunk:
@@ -94,7 +95,9 @@ extension HostMachine {
         guard demand.live > 0, demand.unsent == 0 else { return }
         var fewest = Int.max
         for index in seats.indices
-        where seats[index].isCounted && seats[index].room > 0 && !seats[index].missing.isEmpty {
+        where seats[index].isCounted && !seats[index].missing.isEmpty
+            && (seats[index].room > 0 || !seats[index].partial.isEmpty)
+        {
             let count = seats[index].missing.count
             if count < fewest { (nearest, fewest) = (index, count) }
         }
@@ -172,7 +175,7 @@ extension HostMachine {
         for index in seats.indices where seats[index].isCounted && seats[index].missing.contains(chunk) {
             forget(chunk, of: index)
             seats[index].outstanding.insert(chunk)
-            seats[index].room -= 1
+            seats[index].room -= pass.layout.length
         }
         demand.markSent(chunk)
         // 2³²−1 is never a chunk's number here: the demand map is far smaller than that.

@@ -132,7 +132,8 @@ extension ParticipantMachine {
     private mutating func begin(_ header: SymbolHeader, _ bytes: RawSpan, now: UInt64) {
         let layout = StripeLayout(length: Int(header.length))
         guard let index = layout.index(stripe: header.stripe, symbol: header.symbol) else { return }
-        guard let buffer = index <= max(16, layout.symbols / 8) ? pool.take(length: layout.length) : nil
+        let latest = max(layout.symbols / 8, min(16, layout.symbols / 4))
+        guard let buffer = index <= latest ? pool.take(length: layout.length) : nil
         else {
             // Passing by; counted as lost for want of a buffer only if that is why.
             if pool.room(for: layout.paddedLength) == 0 {
@@ -162,7 +163,13 @@ extension ParticipantMachine {
             return
         }
         if let assembly = assemblies[chunk] { discard(assembly) }
-        guard let buffer = pool.take(length: message.sealed.count) else {
+        var buffer = pool.take(length: message.sealed.count)
+        // A whole chunk is worth more than a part of one: otherwise parts that nobody completes could fill the memory.
+        while buffer == nil, let least = assemblies.values.max(by: { $0.missingShare < $1.missingShare }) {
+            discard(least)
+            buffer = pool.take(length: message.sealed.count)
+        }
+        guard let buffer else {
             declined.insert(chunk)
             return
         }

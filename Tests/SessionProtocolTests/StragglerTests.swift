@@ -117,7 +117,7 @@ enum Trouble: String, CaseIterable, CustomTestStringConvertible {
         func secondsOfTheLatecomer(withHopeless: Bool) throws -> Double {
             var plan = RoomPlan()
             plan.participants = 8
-            plan.imageBytes = 300 << 20
+            plan.imageBytes = 700 << 20
             let room = try Room(plan)
             if withHopeless { room.participants[0].faults.loss = 0.95 }
             let half = room.image.existing.count / 2
