@@ -56,7 +56,7 @@ bench: build ## the transport beside udpcast, UFTP and TCP: every case (hours), 
 
 bench-quick: build ## a few cases of `bench`, in some minutes
 	IMG_BIN_DIR=$(BIN) Benchmarks/transport/run quick
-	Benchmarks/transport/report check
+	Benchmarks/transport/report check quick
 
 bench-stragglers: build ## one participant stopped, late or killed: what it costs the others
 	IMG_BIN_DIR=$(BIN) Benchmarks/transport/stragglers
