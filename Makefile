@@ -42,6 +42,7 @@ test: setup ## build and run every test (as root: loop devices, network namespac
 	swift build $(SWIFT_FLAGS) --build-tests
 	swift test $(SWIFT_FLAGS) --skip-build --disable-xctest
 	Tests/Demo/demo selftest
+	DEAF_AFTER=5 DEAF_RATE=50 Tests/Demo/deaf
 
 check: setup ## formatting, directions of imports, forbidden imports
 	swift format lint --strict -r Package.swift Sources Tests Benchmarks
@@ -55,7 +56,7 @@ bench: build ## the transport beside udpcast, UFTP and TCP: every case (hours), 
 
 bench-quick: build ## a few cases of `bench`, in some minutes
 	IMG_BIN_DIR=$(BIN) Benchmarks/transport/run quick
-	Benchmarks/transport/report check
+	Benchmarks/transport/report check quick
 
 bench-stragglers: build ## one participant stopped, late or killed: what it costs the others
 	IMG_BIN_DIR=$(BIN) Benchmarks/transport/stragglers

@@ -12,10 +12,15 @@ struct Options {
     var link: Int?
     var MiB: Int?
     var seed: UInt64 = 1
-    var output = ".build/simulation.json"
+    /// The whole matrix's outcome is what `check` and the documentation go by: a part of it does not replace it.
+    var output = Options.wholeOutput
+    static let wholeOutput = ".build/simulation.json"
+    private static let partOutput = ".build/simulation-part.json"
 
     /// Reads `name=value` words.
     init(_ words: some Sequence<String>) throws {
+        var named: String?
+        var isPart = false
         for word in words {
             let parts = word.split(separator: "=", maxSplits: 1).map(String.init)
             guard parts.count == 2 else { throw RoomError(description: "no such word: \(word)") }
@@ -27,6 +32,7 @@ struct Options {
                 }
                 return made
             }
+            isPart = isPart || parts[0] != "out"
             switch parts[0] {
             case "n": participants = try all { Int($0).flatMap { $0 > 0 ? $0 : nil } }
             case "loss": losses = try all { Double($0).flatMap { (0..<100).contains($0) ? $0 : nil } }
@@ -34,10 +40,11 @@ struct Options {
             case "link": link = try all { Int($0).flatMap { $0 > 0 ? $0 : nil } }[0]
             case "mib": MiB = try all { Int($0).flatMap { $0 > 0 ? $0 : nil } }[0]
             case "seed": seed = try all { UInt64($0) }[0]
-            case "out": output = parts[1]
+            case "out": named = parts[1]
             default: throw RoomError(description: "no such word: \(word)")
             }
         }
+        output = named ?? (isPart ? Options.partOutput : Options.wholeOutput)
     }
 }
 

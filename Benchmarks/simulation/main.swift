@@ -62,7 +62,7 @@ func check(_ path: String) throws -> Bool {
 do {
     let words = Array(CommandLine.arguments.dropFirst())
     if words.first == "check" {
-        if !(try check(words.count > 1 ? words[1] : Options([]).output)) { ThisProcess.exit(1) }
+        if !(try check(words.count > 1 ? words[1] : Options.wholeOutput)) { ThisProcess.exit(1) }
     } else {
         try simulate(try Options(words))
     }

@@ -59,10 +59,10 @@ package final class GroupTap: Sendable {
         descriptor = Descriptor(owning: number, name: "packet socket")
     }
 
-    /// The next datagram; nil when none is waiting.
-    package func next() throws(SystemError) -> TappedDatagram? {
+    /// The next datagram; nil when none is waiting, or once `deadline` (nanoseconds of `MonotonicClock`) has come.
+    package func next(until deadline: UInt64) throws(SystemError) -> TappedDatagram? {
         var bytes = [UInt8](repeating: 0, count: GroupTap.snapBytes)
-        while true {
+        while MonotonicClock.now() < deadline {
             let capacity = bytes.count
             let (count, error) = withErrno { unsafe recv(number, &bytes, capacity, 0) }
             if count >= 0 {
@@ -75,5 +75,6 @@ package final class GroupTap: Sendable {
             default: throw SystemError("look at what comes in", error)
             }
         }
+        return nil
     }
 }

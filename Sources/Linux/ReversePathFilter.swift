@@ -3,6 +3,8 @@
 /// The filter that drops what comes in by another interface than the route back to its sender (`rp_filter`).
 package enum ReversePathFilter {
     /// IPv4 packets it has dropped since the calling thread's network namespace was made; nil: the kernel does not say.
+    ///
+    /// It counts the drops of all interfaces, whoever sent the packets.
     package static func drops() -> UInt64? {
         // Of the thread, not the process: threads may live in other network namespaces.
         guard let file = try? Descriptor(opening: "/proc/thread-self/net/netstat", .readOnly),

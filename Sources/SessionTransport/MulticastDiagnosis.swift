@@ -2,6 +2,7 @@
 internal import Blocks
 internal import Linux
 package import SessionProtocol
+internal import SystemPackage
 
 /// Looks for the reason on a thread of its own, so that the session goes on meanwhile.
 struct MulticastDiagnosis {
@@ -38,7 +39,9 @@ package struct MulticastEvidence: Equatable, Sendable {
         package var ofOtherPorts = 0
         /// Who sent datagrams of the session without being its host.
         package var stranger: Address?
-        /// Packets the reverse path filter dropped meanwhile.
+        /// The host's address that its datagrams came from.
+        package var source: Address?
+        /// Packets the reverse path filter dropped meanwhile: of the whole machine, whoever sent them.
         package var reversePathDrops: UInt64 = 0
 
         package init() {}
@@ -49,8 +52,14 @@ package struct MulticastEvidence: Equatable, Sendable {
     /// Why the group could not be joined.
     package var joinFailure: String?
     package var canMulticast = true
-    /// Nil: this machine may not look.
+    /// Nil: this machine may not look, or could not.
     package var look: Look?
+    /// Why looking failed, unless it is that this machine may not.
+    package var lookFailure: String?
+    /// Whether what goes to the host leaves by another interface.
+    package var isRouteElsewhere = false
+    /// Whether the host is on this machine: packet sockets do not see what a machine sends to itself.
+    package var isHostHere = false
     /// Seconds since the last datagram, or since the group was joined if there was none.
     package var silentFor: UInt64 = 0
     /// Seconds in which datagrams came; nil: none ever has.
@@ -65,11 +74,32 @@ package struct MulticastEvidence: Equatable, Sendable {
         heardFor = silence.lastHeard.map { ($0 - silence.since).roundedSeconds }
         if joinFailure == nil, let joined {
             // As it is now: it may have changed since the group was joined.
-            let now = try? NetworkInterface.all().first { $0.index == joined.index }
-            canMulticast = now?.canMulticast ?? false
-            look = try? Look(silence, on: joined)
+            let all = (try? NetworkInterface.all()) ?? []
+            canMulticast = all.first { $0.index == joined.index }?.canMulticast ?? false
+            let own = all.flatMap(\.addresses).map { Address($0.address) }
+            isHostHere = own.contains { silence.sources.contains($0) }
+            do {
+                look = try Look(silence, on: joined)
+            } catch let error as SystemError where MulticastEvidence.isForbidden(error) {
+                lookFailure = nil
+            } catch {
+                lookFailure = "\(error)"
+            }
+            isRouteElsewhere = MulticastEvidence.isRoute(to: look?.source ?? silence.host, notBy: joined)
         }
         silentFor = (MonotonicClock.now() - (silence.lastHeard ?? silence.since)).roundedSeconds
+    }
+
+    private static func isForbidden(_ error: SystemError) -> Bool {
+        error.errno == .notPermitted || error.errno == .permissionDenied
+    }
+
+    /// Whether the kernel sends to `host` by another interface; not if it has no route or does not say.
+    private static func isRoute(to host: Address, notBy interface: NetworkInterface) -> Bool {
+        guard let address = host.socketForm,
+            let route = try? NetworkInterface.toward(SocketAddress(address, port: 1))
+        else { return false }
+        return route.index != interface.index
     }
 
     /// The sentence for the screens of this machine and of the host.
@@ -77,11 +107,18 @@ package struct MulticastEvidence: Equatable, Sendable {
         "multicast from \(silence.host) does not reach this machine: \(reason(silence)); continuing over TCP"
     }
 
+    /// What is to be said of a look that was not possible.
+    private var blind: String {
+        guard look == nil else { return "" }
+        guard let lookFailure else { return ", and this machine may not look at \(interface) for the reason" }
+        return ", and looking at \(interface) for the reason failed (\(lookFailure))"
+    }
+
     private func reason(_ silence: MulticastSilence) -> String {
         if let joinFailure { return joinFailure }
         let listening = silence.group.family == .ipv4 ? "IGMP" : "MLD"
         if let look, look.ofSession > 0 {
-            return look.reversePathDrops > 0
+            return look.reversePathDrops > 0 && isRouteElsewhere
                 ? """
                 it arrives at \(interface), but the reverse path filter (rp_filter) drops it, because the route \
                 to \(silence.host) is not by \(interface)
@@ -100,7 +137,14 @@ package struct MulticastEvidence: Equatable, Sendable {
         }
         let group = "no datagram for group \(silence.group)"
         let place = look == nil ? "been received" : "arrived at \(interface)"
-        let blind = look == nil ? ", and this machine may not look at \(interface) for the reason" : ""
+        if isHostHere {
+            let time = heardFor.map { "for \(silentFor) s, after \($0) s in which they came" }
+            return """
+                \(group) has been received \(time ?? "in the \(silentFor) s since it was joined"); the host is on this \
+                machine, where what gets lost between them cannot be seen: a packet filter may drop it, or the host \
+                may send by another interface than \(interface)
+                """
+        }
         if let heardFor {
             return """
                 \(group) has \(place) for \(silentFor) s, after \(heardFor) s in which they came\(blind): a switch \
@@ -128,7 +172,8 @@ extension MulticastEvidence.Look {
         var ready: [Poller.Event] = []
         while ofSession < MulticastDiagnosis.enough, MonotonicClock.now() < deadline {
             try poller.wait(until: deadline, into: &ready)
-            while ofSession < MulticastDiagnosis.enough, let datagram = try tap.next() {
+            // A flood of other datagrams must not keep it here.
+            while ofSession < MulticastDiagnosis.enough, let datagram = try tap.next(until: deadline) {
                 note(datagram, silence)
             }
         }
@@ -149,7 +194,12 @@ extension MulticastEvidence.Look {
         }
         guard session == silence.session else { return }
         let source = Address(datagram.source)
-        if silence.sources.contains(source) { ofSession += 1 } else { stranger = source }
+        guard silence.sources.contains(source) else {
+            stranger = source
+            return
+        }
+        ofSession += 1
+        self.source = source
     }
 }
 

@@ -62,6 +62,10 @@ struct ProgramTests {
             ([], "the menu does not exist yet"),
             (["makel"], "'<file>'"), (["makel", "a", "b"], "'makel' does not take 'b'"),
             (["restorel"], "'<file>'"),
+            (
+                ["session", "a", "disks=discard", "verify"],
+                "disks=discard writes nothing that verify could read"
+            ),
             (["session"], "'<name>'"), (["frobnicate"], "img has no mode 'frobnicate'"),
             (["makel", "a", "comp=11"], "comp= takes 0 to 9"),
             (["makel", "a", "xx"], "'makel' does not take 'xx'"),

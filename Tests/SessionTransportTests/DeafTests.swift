@@ -7,7 +7,8 @@ import Synchronization
 import TestSupport
 import Testing
 
-@Suite(.timeLimit(.minutes(2))) struct DeafTests {
+// One after the other: what is waited for here takes seconds of real time, beside simulations that take all there is.
+@Suite(.serialized, .timeLimit(.minutes(2))) struct DeafTests {
     private static let prefix = "multicast from 10.77.0.1 does not reach this machine: "
     private static let back = "multicast reaches this machine again"
 
@@ -17,8 +18,7 @@ import Testing
         let lan = try NamespaceLAN(stations: 2)
         try lan.obstruct(0, obstacle)
         let scene = try Listeners(lan)
-        let time = try scene.waitForReason(0)
-        #expect(time < 6 * second, "\(time)")
+        try scene.waitForReason(0)
         #expect(!scene.has(0, "started"))
         scene.hosting.runner.startNow()
         try scene.expectWhole()
@@ -51,7 +51,7 @@ import Testing
         let lan = try NamespaceLAN(stations: 1, family: .ipv6)
         try lan.obstruct(0, .packetFilter)
         let scene = try Listeners(lan)
-        _ = try scene.waitForReason(0)
+        try scene.waitForReason(0)
         scene.hosting.runner.startNow()
         try scene.expectWhole()
         #expect(
@@ -59,21 +59,6 @@ import Testing
                 "multicast from fd77::1 does not reach this machine: it arrives at eth0, but this machine drops it, "
                     + "most likely in its packet filter; continuing over TCP"
             ])
-        #expect(try scene.hosting.outcome().isComplete)
-    }
-
-    /// A participant that is deaf at the start gets its chunks over TCP from its first report on, not three seconds on.
-    @Test func startServesADeafParticipantAtOnce() throws {
-        let lan = try NamespaceLAN(stations: 1)
-        try lan.obstruct(0, .switchPort)
-        let scene = try Listeners(lan)
-        _ = try scene.waitForReason(0)
-        let began = MonotonicClock.now()
-        scene.hosting.runner.startNow()
-        try waitUntil { scene.visitors[0].seen.withLock { $0.frames > 0 } }
-        let time = MonotonicClock.now() - began
-        #expect(time < 2 * second, "\(time)")
-        try scene.expectWhole()
         #expect(try scene.hosting.outcome().isComplete)
     }
 
@@ -85,16 +70,12 @@ import Testing
         scene.hosting.runner.startNow()
         try waitUntil { scene.visitors[0].seen.withLock { $0.frames >= 20 } }
         try lan.obstruct(0, obstacle)
-        let obstructed = MonotonicClock.now()
-        let time = try scene.waitForReason(0)
-        #expect(time < 6 * second, "\(time)")
+        // Each of these waits has a limit; that all of it happens before the end is what counts. How fast it is, the
+        // simulations prove on their virtual clock.
+        try scene.waitForReason(0)
         try waitUntil { scene.hosting.runner.snapshot.session.chunksOverControl > 0 }
-        let served = MonotonicClock.now() - obstructed
-        #expect(served < 6 * second, "\(served)")
         try lan.clear(0, obstacle)
-        let cleared = MonotonicClock.now()
         try waitUntil { scene.lines(0).count == 2 }
-        #expect(MonotonicClock.now() - cleared < 5 * second)
         try scene.expectWhole()
 
         let lines = scene.lines(0)
@@ -117,10 +98,10 @@ import Testing
     /// A switch that snoops without a querier keeps the group as long as it is reminded of it.
     @Test func remindedSwitchKeepsTheGroup() throws {
         let lan = try NamespaceLAN(stations: 1)
-        try lan.snoopWithoutQuerier(membership: 200)
+        try lan.snoopWithoutQuerier(membership: 600)
         let scene = try Listeners(lan) { $0.reminderInterval = second / 2 }
         // The group outlives its membership twice over and the participant's patience, with nothing but reminders.
-        let until = MonotonicClock.now() + 8 * second
+        let until = MonotonicClock.now() + 13 * second
         while MonotonicClock.now() < until {
             MonotonicClock.sleep(nanoseconds: 100 * millisecond)
             #expect(scene.lines(0).isEmpty)
@@ -137,12 +118,12 @@ import Testing
     /// The same switch forgets it when no reminder gets through: the screens say so, and TCP brings everything.
     @Test func unremindedSwitchForgetsTheGroup() throws {
         let lan = try NamespaceLAN(stations: 1)
-        try lan.snoopWithoutQuerier(membership: 200)
+        try lan.snoopWithoutQuerier(membership: 600)
         let scene = try Listeners(lan) { $0.reminderInterval = second / 2 }
         let table = "port p1 grp \(scene.hosting.runner.dataEndpoint.address) "
         try waitUntil { (try? lan.groupTable().contains(table)) ?? false }
         try lan.withholdReports(0)
-        _ = try scene.waitForReason(0)
+        try scene.waitForReason(0)
         #expect(try !lan.groupTable().contains(table))
         scene.hosting.runner.startNow()
         try scene.expectWhole()
@@ -165,7 +146,7 @@ import Testing
         let words = lan.command(on: lan.stations[0])
         try run(words + ["sh", "-c", "echo 0 > /proc/sys/net/ipv4/igmp_max_memberships"])
         let scene = try Listeners(lan)
-        _ = try scene.waitForReason(0)
+        try scene.waitForReason(0)
         scene.hosting.runner.startNow()
         try scene.expectWhole()
         let group = scene.hosting.runner.dataEndpoint.address
@@ -182,7 +163,7 @@ import Testing
         let scene = try Listeners(lan)
         try run("ip", "-n", lan.stations[0], "link", "set", "eth0", "multicast", "off")
         try lan.obstruct(0, .switchPort)
-        _ = try scene.waitForReason(0)
+        try scene.waitForReason(0)
         scene.hosting.runner.startNow()
         try scene.expectWhole()
         #expect(scene.lines(0) == [DeafTests.prefix + "eth0 cannot multicast; continuing over TCP"])
@@ -194,7 +175,7 @@ import Testing
         let lan = try NamespaceLAN(stations: 1)
         try lan.leadBackBySecondInterface(0)
         let scene = try Listeners(lan) { $0.interface = "eth0" }
-        _ = try scene.waitForReason(0)
+        try scene.waitForReason(0)
         scene.hosting.runner.startNow()
         try scene.expectWhole()
         #expect(
@@ -202,6 +183,41 @@ import Testing
                 DeafTests.prefix
                     + "it arrives at eth0, but the reverse path filter (rp_filter) drops it, because the route to "
                     + "10.77.0.1 is not by eth0; continuing over TCP"
+            ])
+        #expect(scene.hostLines(0) == scene.lines(0))
+        #expect(try scene.hosting.outcome().isComplete)
+    }
+
+    /// The filter's counter is the whole machine's: that it rises does not make it the one to blame.
+    @Test func dropsOfAnotherInterfaceAreNotBlamed() throws {
+        let lan = try NamespaceLAN(stations: 1)
+        try lan.addSecondInterface(0)
+        try lan.obstruct(0, .packetFilter)
+        let scene = try Listeners(lan) { $0.interface = "eth0" }
+        let isOver = Mutex(false)
+        // Everybody on the network gets these, and eth1 is not the way back to their sender.
+        let broadcasts = lan.thread(on: lan.host) {
+            let socket = try UDPSocket(.v4)
+            let everybody = SocketAddress(try #require(IPAddress("10.77.0.255")), port: 9)
+            while !isOver.withLock({ $0 }) {
+                _ = try socket.send([1, 2, 3], to: everybody)
+                MonotonicClock.sleep(nanoseconds: 2 * millisecond)
+            }
+        }
+        defer { isOver.withLock { $0 = true } }
+        try waitUntil { (try? lan.reversePathDrops(0)) ?? 0 > 0 }
+        let before = try lan.reversePathDrops(0)
+        try scene.waitForReason(0)
+        #expect(try lan.reversePathDrops(0) > before)
+        isOver.withLock { $0 = true }
+        try broadcasts.join()
+        scene.hosting.runner.startNow()
+        try scene.expectWhole()
+        #expect(
+            scene.lines(0) == [
+                DeafTests.prefix
+                    + "it arrives at eth0, but this machine drops it, most likely in its packet filter; continuing "
+                    + "over TCP"
             ])
         #expect(scene.hostLines(0) == scene.lines(0))
         #expect(try scene.hosting.outcome().isComplete)
@@ -261,12 +277,8 @@ final class Listeners: Sendable {
             }
     }
 
-    /// Waits for the first line about multicast; how long it took, in nanoseconds.
-    func waitForReason(_ index: Int) throws -> UInt64 {
-        let began = MonotonicClock.now()
-        try waitUntil { !lines(index).isEmpty }
-        return MonotonicClock.now() - began
-    }
+    /// Waits for the first line about multicast.
+    func waitForReason(_ index: Int) throws { try waitUntil { !lines(index).isEmpty } }
 
     /// Waits for the end: everybody has every byte.
     func expectWhole() throws {

@@ -34,6 +34,17 @@ import Testing
             reason {
                 $0.look?.ofSession = 3
                 $0.look?.reversePathDrops = 3
+            } == "it arrives at eth0, but this machine drops it, most likely in its packet filter")
+        #expect(
+            reason {
+                $0.look?.ofSession = 3
+                $0.isRouteElsewhere = true
+            } == "it arrives at eth0, but this machine drops it, most likely in its packet filter")
+        #expect(
+            reason {
+                $0.look?.ofSession = 3
+                $0.look?.reversePathDrops = 3
+                $0.isRouteElsewhere = true
             } == """
                 it arrives at eth0, but the reverse path filter (rp_filter) drops it, because the route to 10.0.0.1 is \
                 not by eth0
@@ -63,6 +74,29 @@ import Testing
                 may not look at eth0 for the reason: a switch or router on the way does not pass it on (IGMP snooping \
                 without a querier, a filter, another VLAN)
                 """)
+        #expect(
+            reason {
+                $0.look = nil
+                $0.lookFailure = "cannot look at what comes in: No such device"
+            }.contains(
+                "since it was joined, and looking at eth0 for the reason failed (cannot look at what comes in: "
+                    + "No such device): a switch or router"))
+    }
+
+    /// Between a machine and itself there is no switch, and a packet socket sees nothing.
+    @Test func hostOnTheSameMachineBlamesNoSwitch() {
+        let end =
+            "; the host is on this machine, where what gets lost between them cannot be seen: a packet filter may "
+            + "drop it, or the host may send by another interface than eth0"
+        #expect(
+            reason { $0.isHostHere = true }
+                == "no datagram for group 239.192.1.2 has been received in the 4 s since it was joined" + end)
+        #expect(
+            reason {
+                $0.isHostHere = true
+                $0.heardFor = 61
+            } == "no datagram for group 239.192.1.2 has been received for 4 s, after 61 s in which they came"
+                + end)
     }
 
     @Test func packetsAreReadWithinTheirBounds() throws {

@@ -1,4 +1,5 @@
 // Ways in which real switches and machines lose a group, for a LAN of namespaces.
+internal import Linux
 
 extension NamespaceLAN {
     /// Where multicast gets lost on its way to one station.
@@ -76,6 +77,28 @@ extension NamespaceLAN {
             ip netns exec \(name) sh -c 'echo 1 > /proc/sys/net/ipv4/conf/all/rp_filter'
             ip -n \(host) neigh replace 10.77.0.\(number) lladdr 02:00:00:00:01:\(number) dev eth0 nud permanent
             """)
+    }
+
+    /// Gives station `index` a second interface on the same network, with the route to the host still by eth0, and a
+    /// strict reverse path filter: what everybody gets, it drops at eth1.
+    package func addSecondInterface(_ index: Int) throws {
+        let name = stations[index]
+        // Each interface answers for its own address only, so that the host finds the station at eth0.
+        try run(
+            "sh", "-ec",
+            """
+            ip -n \(bridge) link add q\(index) type veth peer name eth1 netns \(name)
+            ip netns exec \(name) sh -c 'echo 1 > /proc/sys/net/ipv4/conf/all/arp_ignore'
+            ip -n \(name) addr add 10.77.0.\(111 + index)/24 brd 10.77.0.255 dev eth1 noprefixroute
+            ip -n \(name) link set eth1 up
+            ip -n \(bridge) link set q\(index) master br0 up
+            ip netns exec \(name) sh -c 'echo 1 > /proc/sys/net/ipv4/conf/all/rp_filter'
+            """)
+    }
+
+    /// Packets that the reverse path filter of station `index` has dropped so far.
+    package func reversePathDrops(_ index: Int) throws -> UInt64 {
+        try thread(on: stations[index]) { ReversePathFilter.drops() ?? 0 }.join()
     }
 
     private func setPort(_ index: Int, _ words: String) throws {

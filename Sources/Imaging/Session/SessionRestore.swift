@@ -125,7 +125,9 @@ package final class SessionRestore: Sendable {
         }
         var plan: RestorePlan?
         if discards {
-            report("receiving \(manifest.usedBytes.asBytes) and throwing it away")
+            let verb = options.planOnly ? "would receive" : "receiving"
+            let after = options.planOnly ? "throw" : "throwing"
+            report("\(verb) \(manifest.usedBytes.asBytes) and \(after) it away")
         } else {
             let made = try RestorePlan(
                 manifest: manifest, disks: disks.all, named: options.disks == nil ? nil : disks.named,

@@ -31,6 +31,13 @@ struct SessionCommand: ParsableCommand {
     @Flag(name: .customLong("plan"), help: "Join, print the plan and leave (word: plan).") var planOnly =
         false
 
+    func validate() throws {
+        if verify, disks == "discard" {
+            throw ValidationError(
+                "disks=discard writes nothing that verify could read back: leave one of them out")
+        }
+    }
+
     func run() throws {
         let progress = Progress()
         let display = ConsoleProgress(progress)
