@@ -194,7 +194,7 @@ extension HostMachine {
         usualLoss = (lowerMedian(wire), lowerMedian(own))
         let steady = samples.filter { $0.wireLoss <= 3 * usualLoss.wire + Tuning.stragglerLoss }
         proactive.note(steady.reduce(0) { $0 + $1.wireLoss } / Double(max(steady.count, 1)))
-        pace.decide(samples, sent: throughput, now: now)
+        pace.decide(samples, sent: throughput, interval: reportInterval, now: now)
         session.rate = pace.rate
     }
 

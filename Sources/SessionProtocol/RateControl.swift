@@ -29,8 +29,12 @@ package struct RateControl {
     private var nextDoubling: UInt64?
     /// Where the participants were last found to be at their limit: near it the rate rises slowly.
     private var limit: UInt64?
+    /// The share lost on the wire that sending less did not lessen.
+    private var provenLoss = 0.0
     /// A share lost on the wire up to this is not the rate's fault.
-    private var toleratedLoss = Tuning.toleratedLoss
+    private var toleratedLoss: Double {
+        max(Tuning.toleratedLoss, provenLoss > 0 ? provenLoss * 1.25 + Tuning.toleratedLoss / 2 : 0)
+    }
     /// The rate was lowered for a loss on the wire, to see whether that helps: what there was before, and since when.
     private var trial: (rate: UInt64, loss: Double, delivered: Double, since: UInt64)?
 
@@ -104,8 +108,9 @@ package struct RateControl {
     ///
     /// The room follows the participant that is slower than nine in ten, never the very slowest of several, and never
     /// below half of what the middle one takes: whoever is slower finishes in later sweeps. A loss on the wire counts if
-    /// most have it and sending less lessens it. `sent` is what went out since the last decision, in bytes per second.
-    package mutating func decide(_ samples: [RateSample], sent: Double, now: UInt64) {
+    /// most have it and sending less lessens it. `sent` is what went out since the last decision, in bytes per second;
+    /// `interval` is the participants' time between reports.
+    package mutating func decide(_ samples: [RateSample], sent: Double, interval: UInt64, now: UInt64) {
         guard isDue(now: now), !samples.isEmpty else { return }
         lastDecision = now
         let capacities = samples.map(\.capacity).sorted()
@@ -121,13 +126,14 @@ package struct RateControl {
         let loss = lowerMedian(samples.map(\.wireLoss))
         let delivered = lowerMedian(samples.map(\.delivered))
         if let trial {
-            guard now >= trial.since + 2 * Tuning.rateInterval else { return }
+            // Only reports of a time that began after the rate was lowered tell what that did.
+            guard now >= trial.since + 2 * max(interval, Tuning.rateInterval) else { return }
             self.trial = nil
             // As much arrives as before although less is sent: what was sent above that was dropped for want of room.
             let share = Double(rate) / Double(trial.rate)
             if loss > trial.loss * 0.6, delivered < trial.delivered * (1 + share) / 2 {
                 // Less did not help: the network drops that much of anything.
-                toleratedLoss = max(loss, trial.loss) * 1.25 + Tuning.toleratedLoss / 2
+                provenLoss = max(loss, trial.loss)
                 rate = min(cap, trial.rate)
                 return
             }
@@ -140,7 +146,8 @@ package struct RateControl {
             lower(to: min(arrived, Double(rate) * 0.85), limit: Double(rate))
             return
         }
-        toleratedLoss = max(Tuning.toleratedLoss, toleratedLoss * 0.98)
+        // A network that has become better is not put up with for ever.
+        if loss < provenLoss / 2 { provenLoss *= 0.98 }
         guard nextDoubling == nil, rate < cap else { return }
         let step = limit.map { rate > $0 / 10 * 9 } ?? false ? rate / 25 : rate / 5
         rate = min(cap, rate + max(step, 1))

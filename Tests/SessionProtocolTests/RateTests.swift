@@ -17,7 +17,7 @@ private struct DrivenRate {
         for _ in 0..<steps {
             now += 100_000_000
             _ = rate.take(1, atLeast: 1, now: now)
-            rate.decide(room(Double(rate.rate)), sent: Double(rate.rate), now: now)
+            rate.decide(room(Double(rate.rate)), sent: Double(rate.rate), interval: 100_000_000, now: now)
         }
     }
 }
