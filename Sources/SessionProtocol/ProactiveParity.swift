@@ -26,7 +26,7 @@ package struct ProactiveParity {
     package func count(sources: Int, participants: Int, isTail: Bool) -> Int {
         guard loss > 0, participants > 0 else { return 0 }
         let mean = Double(sources) * loss
-        let deviations = ProactiveParity.tenthPercentile(ofLargestOf: participants) + (isTail ? 2.5 : 0)
+        let deviations = ProactiveParity.tenthPercentile(ofLargestOf: participants) + (isTail ? 4 : 0)
         let count = mean + deviations * mean.squareRoot()
         let whole = isTail ? count.rounded(.up) : count.rounded(.down)
         return max(0, min(Int(whole), Specification.stripeSymbols / 2))

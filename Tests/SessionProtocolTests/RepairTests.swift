@@ -110,7 +110,7 @@ import Testing
         #expect(parity.count(sources: 124, participants: 1, isTail: false) == 3)
         #expect((7...9).contains(parity.count(sources: 124, participants: 16, isTail: false)))
         #expect((12...14).contains(parity.count(sources: 124, participants: 1000, isTail: false)))
-        #expect((19...21).contains(parity.count(sources: 124, participants: 1000, isTail: true)))
+        #expect((23...24).contains(parity.count(sources: 124, participants: 1000, isTail: true)))
         // A network that has become clean costs nothing again.
         for _ in 0..<100 { parity.note(0) }
         #expect(parity.count(sources: 124, participants: 1000, isTail: true) == 0)
