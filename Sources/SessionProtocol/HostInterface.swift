@@ -171,6 +171,8 @@ package struct SessionSnapshot: Sendable {
     package var beacons: UInt64 = 0
     package var chunksSent: UInt64 = 0
     package var chunksOverControl = 0
+    /// Bytes of their frames and seals.
+    package var bytesOverControl: UInt64 = 0
     /// Time the session starts at the latest (nanoseconds of the driver's clock), if it waits for that.
     package var startsAt: UInt64?
 }

@@ -95,7 +95,7 @@ package final class CapturePipeline: Sendable {
                     UnsafeRawBufferPointer(rebasing: frame.buffer.bytes[0..<length]))
                 pool.giveBack(frame.buffer)
                 progress.add(frame: frame.prefixAndHeader.count + length)
-                progress.add(content: frame.header.rawLength)
+                progress.add(content: frame.header.rawLength, disk: frame.header.disk)
             }
         }
         try reader.join()
@@ -113,7 +113,10 @@ package final class CapturePipeline: Sendable {
             for extent in item.extents {
                 let part = unsafe UnsafeMutableRawBufferPointer(
                     rebasing: buffer.bytes[position..<position + Int(extent.length)])
-                try unsafe source.read(part, disk: item.disk, offset: extent.offset)
+                do { try unsafe source.read(part, disk: item.disk, offset: extent.offset) } catch {
+                    progress.fault(disk: item.disk, "\(error)")
+                    throw error
+                }
                 position += Int(extent.length)
             }
             guard contents.put(Content(item: item, buffer: buffer)) else { return }

@@ -136,7 +136,12 @@ package final class SessionRestore: Sendable {
             plan = made
         }
         if options.planOnly { return nil }
-        progress.begin("receiving", totalBytes: manifest.usedBytes, totalChunks: accepted.existing.count)
+        progress.begin(
+            discards ? .receiving : .restoring, totalBytes: manifest.usedBytes,
+            totalChunks: accepted.existing.count,
+            disks: plan?.diskFigures(accepted.existing, layout: layout, manifest) ?? [])
+        progress.follow { [runner] in runner.progress.map(NetworkFigures.init) }
+        defer { progress.follow(nil) }
         let began = MonotonicClock.now()
         if let plan {
             let pipeline = RestorePipeline(
@@ -164,7 +169,7 @@ package final class SessionRestore: Sendable {
                     return try FrameHeader(from: span, at: &offset, layout: layout)
                 }
                 progress.add(frame: frame.byteCount)
-                progress.add(content: header.rawLength)
+                progress.add(content: header.rawLength, disk: header.disk)
                 missing.remove(frame.chunk)
                 runner.chunkDone(frame.chunk)
             } catch {
