@@ -22,6 +22,9 @@ package enum Console {
     /// Columns of the terminal; 80 where there is none.
     package static var columns: Int { size?.columns ?? 80 }
 
+    /// Rows of the terminal; 25 where there is none.
+    package static var rows: Int { size?.rows ?? 25 }
+
     /// Columns and rows of the terminal; nil where there is none, or one that does not know, as a serial line.
     package static var size: (columns: Int, rows: Int)? {
         var size = winsize()

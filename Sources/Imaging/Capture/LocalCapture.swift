@@ -96,6 +96,9 @@ package final class LocalCapture: Sendable {
     /// The plan in lines.
     package var description: [String] { plan.description }
 
+    /// The lines of the plan that are not as one would expect: captured whole, left out, unsure.
+    package var notices: [String] { plan.notices }
+
     /// Captures; the file has its name only when this returns.
     package func run(_ progress: Progress) throws -> Result {
         // The outcome is thrown below; a flag that cannot be put back is worth an error only after a success.

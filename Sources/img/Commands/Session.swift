@@ -2,14 +2,13 @@
 internal import ArgumentParser
 internal import Blocks
 internal import Imaging
-internal import Linux
 
 struct SessionCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "session",
         abstract: "Join a multicast session and put its image on the local disks; what is on them is lost.",
         usage:
-            "img session NAME [client] [if=INTERFACE] [disks=A,B|disks=discard] [key=FINGERPRINT] [verify] [plan]",
+            "img session NAME [client] [if=INTERFACE] [disks=A,B|disks=discard] [key=FINGERPRINT] [verify] [plan] [--json]",
         discussion: """
             Waits for the session, shows what it waits for, and restores its image. Nothing on a disk is touched before
             the session has started and its first chunk has been proven.
@@ -31,6 +30,8 @@ struct SessionCommand: ParsableCommand {
     @Flag(name: .customLong("plan"), help: "Join, print the plan and leave (word: plan).") var planOnly =
         false
 
+    @Flag(name: .customLong("json"), help: "One JSON object per line instead of text.") var json = false
+
     func validate() throws {
         if verify, disks == "discard" {
             throw ValidationError(
@@ -39,23 +40,26 @@ struct SessionCommand: ParsableCommand {
     }
 
     func run() throws {
-        let progress = Progress()
-        let display = ConsoleProgress(progress)
+        let progress = Progress(session: name)
+        try showing(progress, command: "session", asJSON: json) { try run(progress) }
+    }
+
+    private func run(_ progress: Progress) throws {
         let session = try SessionRestore(
             SessionRestore.Options(
                 name: name, interface: interface, disks: disks?.asDiskList, key: key, verify: verify,
                 planOnly: planOnly)
-        ) { display.note($0) }
+        ) { progress.note($0) }
         try Interruption.cancelling { session.cancel($0) }
-        guard let result = try display.during({ try session.run(progress) }) else { return }
+        guard let result = try session.run(progress) else { return progress.finish("") }
+        let figures = progress.complete()
         let place =
             result.disks.isEmpty
             ? "received and discarded (not hashed)"
             : "restored to \(result.disks.joined(separator: ", ")), its hash proven"
-        Console.print(
+        progress.note(result.network)
+        progress.finish(
             "session \(name): every chunk \(place): \(result.contentBytes.asBytes) in "
-                + "\(result.seconds.fixed(1)) s, "
-                + "\((Double(result.contentBytes) / 1e6 / max(result.seconds, 0.001)).withThreeDigits) MB/s")
-        Console.print(result.network)
+                + "\(figures.timeText), \(figures.ratesText)")
     }
 }
