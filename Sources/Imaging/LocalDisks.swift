@@ -19,6 +19,17 @@ struct LocalDisks {
             })
     }
 
+    /// The named disks, or all; a device that was named keeps the slots that it has among all.
+    ///
+    /// A regular file is in no list: its slots count from 1.
+    var asListed: [LocalDisk] {
+        guard !named.isEmpty else { return all }
+        return named.map { disk in
+            guard let number = disk.deviceNumber else { return disk }
+            return all.first { $0.deviceNumber == number } ?? disk
+        }
+    }
+
     /// The sentence for a machine without a disk that may be taken by itself.
     func noneEligible(for purpose: LocalDisk.Purpose) -> String {
         guard !all.isEmpty else { return "this machine has no disks" }

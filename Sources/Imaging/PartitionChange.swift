@@ -30,7 +30,7 @@ package struct PartitionChange: Sendable {
             throw ImagingError("a slot is on one disk: disks= names \(words.count)")
         }
         let disks = try LocalDisks(DiskInventory.Context(), words: words)
-        let candidates = disks.named.isEmpty ? disks.all : disks.named.map { disks.counted($0) }
+        let candidates = disks.asListed
         guard let disk = candidates.first(where: { $0.slots.contains { $0.slot == slot } }),
             let partition = disk.slots.first(where: { $0.slot == slot })
         else { throw ImagingError(PartitionChange.missing(slot, candidates, isNamed: words != nil)) }
@@ -99,13 +99,5 @@ package struct PartitionChange: Sendable {
         case .delete: "\(name) is deleted; the slots behind it count one less now"
         case .activate: "\(name) is the active partition of \(disk.path)"
         }
-    }
-}
-
-extension LocalDisks {
-    /// `disk` with the slots that `img dump` shows; a disk that is not in that list counts from 1.
-    fileprivate func counted(_ disk: LocalDisk) -> LocalDisk {
-        guard let number = disk.deviceNumber else { return disk }
-        return all.first { $0.deviceNumber == number } ?? disk
     }
 }

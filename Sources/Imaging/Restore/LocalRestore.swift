@@ -7,10 +7,12 @@ internal import Synchronization
 
 /// A restore of an image file to this machine's disks.
 package final class LocalRestore: Sendable {
-    private let path: String
+    /// The image file, as it was typed.
+    package let path: String
     private let image: ImageFileReader
     private let plan: RestorePlan
-    private let verify: Bool
+    /// Whether everything is read back.
+    package let verify: Bool
     private let state = Mutex(State())
 
     private struct State: Sendable {

@@ -55,10 +55,7 @@ struct MakeLocal: ParsableCommand {
         }
         if planOnly { return progress.finish("") }
         let result = try capture.run(progress)
-        let figures = progress.complete()
-        progress.finish(
-            "\(file): \(result.contentBytes.asBytes) of content in \(result.fileBytes.asBytes), "
-                + "\(result.frameCount) chunks, \(figures.timeText), \(figures.ratesText)")
+        progress.finish(result.summary(file, progress.complete()))
     }
 }
 

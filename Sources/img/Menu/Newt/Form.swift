@@ -44,11 +44,10 @@ internal import CNewt
         newtPopWindow()
     }
 
-    /// Lets the person work until something happens.
+    /// Lets the person work until something happens, and says what.
     ///
-    /// - Parameters:
-    ///   - milliseconds: After which `.tick` comes; nil for never.
-    ///   - descriptor: Watched for something to read; nil for none.
+    /// `.tick` comes after that many milliseconds, nil for never; `.woken` when `descriptor`, if given, has something
+    /// to read.
     func run(ticking milliseconds: Int? = nil, watching descriptor: Int32? = nil) -> Event {
         let form = unsafe opened
         if let milliseconds { unsafe newtFormSetTimer(form, Int32(milliseconds)) }

@@ -1,5 +1,17 @@
 // A window that changes by itself while the person watches: figures, a bar, a table.
 
+/// What does not change in a live window.
+struct LiveFrame: Equatable {
+    var title: String
+    /// Lines above the bar.
+    var lineCount: Int
+    var hasBar = true
+    /// Rows of the table, its head not counted, 0 for none; longer tables scroll.
+    var tableHeight = 0
+    /// From left to right; the first has the focus.
+    var buttons = ["Cancel"]
+}
+
 /// What a live window shows at one moment.
 struct LiveContent {
     /// One line each; as many as the window has room for.
@@ -22,28 +34,16 @@ extension Screen {
         case interrupted
     }
 
-    /// Shows `content` as it changes until it is nil, or the person does something.
-    ///
-    /// - Parameters:
-    ///   - title: The window's title.
-    ///   - lineCount: Lines above the bar.
-    ///   - hasBar: Whether there is a bar.
-    ///   - tableHeight: Rows of the table, its head not counted; 0 for none. Longer tables scroll.
-    ///   - buttons: From left to right; the first has the focus.
-    ///   - content: Asked five times a second.
-    func watch(
-        _ title: String, lineCount: Int, hasBar: Bool, tableHeight: Int = 0, buttons: [String],
-        _ content: () -> LiveContent?
-    ) throws -> LiveEnd {
+    /// Shows `content`, asked five times a second, until it is nil or the person does something; says which.
+    func watch(_ frame: LiveFrame, _ content: () -> LiveContent?) throws -> LiveEnd {
         try window { open in
             guard let first = content() else { return .done(.over) }
-            let rest = room.height - lineCount - (hasBar ? 2 : 0) - 2 - (tableHeight > 0 ? 2 : 0)
-            let rows = max(0, min(tableHeight, rest))
-            let height = lineCount + (hasBar ? 2 : 0) + (tableHeight > 0 ? rows + 2 : 0) + 2
-            let form = try open(title, room.width, min(height, room.height))
-            let shown = ShownContent(
-                form, width: room.width, height: min(height, room.height), lineCount: lineCount, hasBar: hasBar,
-                rows: tableHeight > 0 ? rows : nil, buttons: buttons)
+            let hasTable = frame.tableHeight > 0
+            let fixed = frame.lineCount + (frame.hasBar ? 2 : 0) + (hasTable ? 2 : 0) + 2
+            let rows = max(1, min(frame.tableHeight, room.height - fixed))
+            let height = min(fixed + (hasTable ? rows : 0), room.height)
+            let form = try open(frame.title, room.width, height)
+            let shown = ShownContent(frame, form, width: room.width, height: height, rows: rows)
             shown.show(first)
             while true {
                 switch try happening(in: form) {
@@ -69,27 +69,25 @@ private struct ShownContent {
     private var table: Listbox?
     private var buttons: [Button] = []
 
-    init(
-        _ form: Form, width: Int, height: Int, lineCount: Int, hasBar: Bool, rows: Int?, buttons: [String]
-    ) {
+    init(_ frame: LiveFrame, _ form: Form, width: Int, height: Int, rows: Int) {
         self.width = width - 2
         // The buttons come first in the order of the focus, wherever they stand.
-        let widths = buttons.map(Button.width)
+        let widths = frame.buttons.map(Button.width)
         var left = max(1, (width - widths.reduce(0, +) - 2 * (widths.count - 1)) / 2)
-        for (text, own) in zip(buttons, widths) {
-            self.buttons.append(Button(form, left: left, top: height - 1, text))
+        for (text, own) in zip(frame.buttons, widths) {
+            buttons.append(Button(form, left: left, top: height - 1, text))
             left += own + 2
         }
-        labels = (0..<lineCount).map { Label(form, left: 1, top: $0, "") }
-        var top = lineCount
-        if hasBar {
+        labels = (0..<frame.lineCount).map { Label(form, left: 1, top: $0, "") }
+        var top = frame.lineCount
+        if frame.hasBar {
             scale = Scale(form, left: 1, top: top, width: width - 2)
             top += 2
         }
-        if let rows {
+        if frame.tableHeight > 0 {
             head = Label(form, left: 1, top: top, "")
             table = Listbox(
-                form, left: 1, top: top + 1, width: width - 2, height: max(rows, 1), items: [],
+                form, left: 1, top: top + 1, width: width - 2, height: rows, items: [],
                 choosesByEnter: false)
         }
     }

@@ -67,7 +67,7 @@ extension Page {
 
     /// What the person did.
     struct Answer {
-        /// Which button, from 0; choosing in a list counts as the first one. Nil for Escape.
+        /// Which button, from 0, nil for Escape; choosing in a list counts as the first one.
         let button: Int?
         /// The fields of the page with what was filled in.
         let fields: [Field]
@@ -121,9 +121,10 @@ private struct Layout {
     let labelWidth: Int
 
     init(_ page: Page, room: (width: Int, height: Int)) {
-        labelWidth = page.fields.filter(\.isEntry).map { field in
-            if case .entry(let label, _) = field { label.plain.utf8.count + 1 } else { 0 }
-        }.max() ?? 0
+        labelWidth =
+            page.fields.filter(\.isEntry).map { field in
+                if case .entry(let label, _) = field { label.plain.utf8.count + 1 } else { 0 }
+            }.max() ?? 0
         let buttons = page.buttons.reduce(0) { $0 + Button.width($1) + 2 }
         let wanted =
             ([page.title.plain.utf8.count + 4, buttons, 30] + page.fields.map(\.width)
@@ -216,7 +217,8 @@ private struct ShownPage {
     func filled(_ fields: [Page.Field]) -> [Page.Field] {
         zip(fields, parts).map { field, part in
             switch (field, part) {
-            case (.list(let items, let current), .list(let list)): .list(items, current: list.current ?? current)
+            case (.list(let items, let current), .list(let list)):
+                .list(items, current: list.current ?? current)
             case (.entry(let label, _), .entry(let entry)): .entry(label, entry.value)
             case (.choice(let options, _), .choice(let radio)): .choice(options, selected: radio.selected)
             case (.box(let text, _), .box(let box)): .box(text, box.isOn)

@@ -40,7 +40,8 @@ final class Screen {
             throw MenuError("the menu needs a terminal; 'img help' lists the commands")
         }
         guard let kind = environmentVariable("TERM"), !kind.isEmpty, kind != "dumb" else {
-            throw MenuError("the menu needs a terminal that can place its cursor: set TERM, as to linux or vt100")
+            throw MenuError(
+                "the menu needs a terminal that can place its cursor: set TERM, as to linux or vt100")
         }
         wakeup = try Wakeup()
         cnewt_remember_terminal()
@@ -98,7 +99,9 @@ final class Screen {
 
     /// Opens a window of an inside of `width` by `height`, calls `body`, and closes it; again while `body` says that
     /// the terminal was resized.
-    func window<R>(_ body: (_ open: (_ title: String, _ width: Int, _ height: Int) throws -> Form) throws -> Outcome<R>)
+    func window<R>(
+        _ body: (_ open: (_ title: String, _ width: Int, _ height: Int) throws -> Form) throws -> Outcome<R>
+    )
         throws -> R
     {
         while true {

@@ -1,0 +1,19 @@
+// What a job that is done says: the same sentence on the console and in the menu.
+internal import Blocks
+internal import Imaging
+
+extension LocalCapture.Result {
+    /// The file, how much went into it, and how fast.
+    func summary(_ path: String, _ figures: ProgressReport) -> String {
+        "\(path): \(contentBytes.asBytes) of content in \(fileBytes.asBytes), \(frameCount) chunks, "
+            + "\(figures.timeText), \(figures.ratesText)"
+    }
+}
+
+extension LocalRestore {
+    /// The file, what was proven, how much it was, and how fast.
+    func summary(_ figures: ProgressReport) -> String {
+        "\(path): every chunk restored, its hash proven\(verify ? ", read back and compared" : ""): "
+            + "\(contentBytes.asBytes) in \(figures.timeText), \(figures.ratesText)"
+    }
+}
