@@ -22,7 +22,7 @@ enum Parted {
     /// Returns how many partitions were deleted (extended containers not counted). A label that libparted does
     /// not understand, or cannot empty, is clobbered only. The device must not be mounted; a regular file will do.
     static func deleteAllPartitions(of path: String) throws(DiskError) -> Int {
-        try withDevice(path, .ignoreEverything) { device throws(DiskError) -> Int in
+        try unsafe withDevice(path, .ignoreEverything) { device throws(DiskError) -> Int in
             var deleted = 0
             // libparted calls a file system on the whole disk the label "loop": there is nothing to delete.
             if let type = unsafe ped_disk_probe(device), let label = unsafe type.pointee.name,
@@ -57,7 +57,7 @@ enum Parted {
     static func apply(
         _ edit: PartitionEdit, to number: Int, at extent: Extent, of path: String
     ) throws(DiskError) {
-        try withDevice(path, .ignoreWarnings) { device throws(DiskError) -> Void in
+        try unsafe withDevice(path, .ignoreWarnings) { device throws(DiskError) -> Void in
             guard let disk = unsafe ped_disk_new(device) else {
                 throw failure("read the partition table of", path)
             }
@@ -108,7 +108,7 @@ enum Parted {
                     return unsafe Parted.answer(exception, harmless ? [PED_EXCEPTION_IGNORE] : [])
                 }
             }
-            defer { unsafe ped_exception_set_handler(nil) }
+            defer { ped_exception_set_handler(nil) }
 
             guard let device = unsafe ped_device_get(path) else { throw failure("open", path) }
             defer { unsafe ped_device_destroy(device) }

@@ -21,11 +21,11 @@ internal import CNewt
     }
 
     private var form: newtComponent?
-    private var components: [newtComponent] = []
+    private var components: [newtComponent] = unsafe []
 
     /// Opens a window at `left`, `top` of the screen; throws where newt has no room for one more.
     init(left: Int, top: Int, width: Int, height: Int, title: String) throws {
-        guard newtOpenWindow(Int32(left), Int32(top), UInt32(width), UInt32(height), title.plain) == 0,
+        guard unsafe newtOpenWindow(Int32(left), Int32(top), UInt32(width), UInt32(height), title.plain) == 0,
             let form = unsafe newtForm(nil, nil, NEWT_FLAG_NOF12)
         else { throw MenuError("the menu cannot open another window") }
         unsafe self.form = form
@@ -137,7 +137,7 @@ struct Listbox {
     /// Which item is current, from 0; nil in an empty list.
     var current: Int? {
         guard let key = unsafe newtListboxGetCurrent(form.pointer(id)) else { return nil }
-        return unsafe Int(bitPattern: key) - 1
+        return Int(bitPattern: key) - 1
     }
 
     /// Shows these items; where the person is in the list stays.
