@@ -64,14 +64,14 @@ extension ProgressReport.MachineFigures {
     /// What a master shows of one participant.
     package init(_ one: ParticipantSnapshot) {
         self.init(
-            name: one.name.printable, address: one.endpoint.address.description,
-            mac: one.mac.map { [$0].hex }.joined(separator: ":"), state: one.state.rawValue,
+            name: one.name.onScreen, address: one.endpoint.address.description,
+            mac: one.macText, state: one.state.rawValue,
             percent: one.chunksNeeded > 0
                 ? percentage(UInt64(max(0, one.chunksDone)), of: UInt64(one.chunksNeeded))
                 : one.state == .finished ? 100 : nil,
             writeRate: one.writeRate, lossPercent: percentage(one.lost, of: one.expected),
             freeBuffers: one.freeBuffers,
-            problem: one.state == .finished ? nil : one.result?.printable)
+            problem: one.state == .finished ? nil : one.result?.onScreen)
     }
 }
 
