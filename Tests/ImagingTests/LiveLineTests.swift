@@ -57,7 +57,18 @@ struct LiveLineTests {
         report.startsIn = 42
         #expect(LiveLine.text(report, width: 79) == "waiting, registered/still needed 3/2, starts in 42 s")
         #expect(LiveLine.text(report, width: 39) == "waiting")
-        #expect(LiveLine.text(ProgressReport(.searching), width: 79) == "searching")
+        #expect(
+            LiveLine.text(ProgressReport(.searching, session: "lab1"), width: 79)
+                == "searching for session lab1")
+        report.stillNeeded = nil
+        report.startsIn = 0
+        #expect(LiveLine.text(report, width: 79) == "waiting, 3 registered, starts in 0 s")
+        report.joined = 0
+        #expect(LiveLine.text(report, width: 79) == "waiting, 0 registered, starts with the first")
+        #expect(
+            LiveLine.block(report, width: 79, rows: 24, hint: "press g to start")
+                == ["waiting, 0 registered, starts with the first; press g to start"])
+        #expect(LiveLine.block(report, width: 50, rows: 24, hint: "press g to start").first?.count == 44)
         #expect(LiveLine.text(ProgressReport(.planning), width: 79) == "")
         #expect(LiveLine.block(ProgressReport(.planning), width: 79, rows: 24).isEmpty)
         // Of a whole that is unknown there is nothing to say.

@@ -142,7 +142,9 @@ struct NetworkFiguresTests {
     ) -> ParticipantSnapshot {
         var one = ParticipantSnapshot(
             name: name, endpoint: Endpoint(Address(ipv4: 0x0a00_000b), port: 998), serial: "",
-            mac: [0x52, 0x54, 0, 0x12, 0x34, 0x56], disks: [], linkMegabits: 1000, state: state,
+            mac: [0x52, 0x54, 0, 0x12, 0x34, 0x56],
+            disks: [DiskSummary(text: "sda \u{7}SSD", size: 500_000_000_000)], linkMegabits: 1000,
+            state: state,
             chunksNeeded: needed, chunksDone: done)
         one.result = result
         return one
@@ -198,8 +200,9 @@ struct NetworkFiguresTests {
             figures.machines.map(\.text) == [
                 "pc1 10.0.0.11 20 %, disk 13.4 GB/min, lost 20.0 %", "p?c2 10.0.0.11 100 %, finished",
                 "pc3 10.0.0.11 0 %, the disk?sda is too small", "pc4 10.0.0.11 50 %, lost",
-                "pc5 10.0.0.11 0 %, joined",
+                "pc5 10.0.0.11, sda ?SSD 500 GB: joined",
             ])
+        #expect(figures.machines.map(\.fits) == [true, true, true, true, nil])
         #expect(figures.machines[0].mac == "52:54:00:12:34:56")
         #expect(figures.machines[0].freeBuffers == 9)
         #expect(figures.machines[1].problem == nil)

@@ -61,7 +61,7 @@ package final class Progress: Sendable {
     package func fault(disk: Int, _ text: String) { standing.withLock { $0.fault(disk: disk, text) } }
 
     /// How many machines have registered and how many the start waits for.
-    package func register(joined: Int, stillNeeded: Int) {
+    package func register(joined: Int, stillNeeded: Int?) {
         standing.withLock { $0.registration = (joined, stillNeeded) }
     }
 

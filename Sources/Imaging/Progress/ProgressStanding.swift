@@ -14,7 +14,7 @@ struct ProgressStanding: Sendable {
     /// An estimate beyond that many seconds says nothing.
     private static let longestEstimate: Double = 1000 * 3600
 
-    var registration: (joined: Int, stillNeeded: Int)?
+    var registration: (joined: Int, stillNeeded: Int?)?
 
     private let began: UInt64
     private var now: ProgressReport
@@ -159,8 +159,10 @@ struct ProgressStanding: Sendable {
         report.elapsed = elapsed(time)
         account(time, &report)
         report.disks = disks.map(\.figures)
-        report.joined = registration?.joined
-        report.stillNeeded = registration?.stillNeeded
+        if report.state == .waiting {
+            report.joined = registration?.joined
+            report.stillNeeded = registration?.stillNeeded
+        }
         report.wireBytes = report.frameBytes
         guard let network else { return report }
         report.wireBytes = network.wireBytes >= wireBefore ? network.wireBytes - wireBefore : 0
