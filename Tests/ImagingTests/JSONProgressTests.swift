@@ -38,7 +38,7 @@ extension OnRealTargets {
                 let result = """
                     last | .ok, .state, .bytes, .total_bytes, .disks[0].bytes, .disks[0].name, .chunks == .total_chunks,
                     has("error"), has("loss_percent"), has("eta_s"), has("machines"), .frame_bytes == .wire_bytes,
-                    ((.bytes / 1e9 * 60 / .transfer_s / .disk_GB_per_min - 1) | fabs < 0.05),
+                    ((.bytes / 1e9 * 60 / .transfer_s / .disk_GB_per_min - 1) | fabs < 0.2),
                     ((.disk_MBps * 60 / 1000 / .disk_GB_per_min - 1) | fabs < 0.01), .elapsed_s >= .transfer_s
                     """
                 #expect(
@@ -66,7 +66,9 @@ extension OnRealTargets {
                 // The plan is there as sentences, and the states in their order.
                 #expect(try jq("select(.event == \"notice\").text", said.output).contains("disk 1: \(disk)"))
                 #expect(
-                    try jqOfAll("[.[] | select(.event == \"progress\").state] | unique | @csv", said.output)
+                    try jqOfAll(
+                        "[.[] | select(.event == \"progress\").state] | unique - [\"planning\"] | @csv",
+                        said.output)
                         == "\"capturing\",\"finishing\"\n")
             }
         }

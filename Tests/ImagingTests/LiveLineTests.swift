@@ -4,7 +4,7 @@ import Testing
 import img
 
 /// A session's report in the middle of it.
-private func report(_ state: ProgressReport.State = .restoring) -> ProgressReport {
+private func sample(_ state: ProgressReport.State = .restoring) -> ProgressReport {
     var report = ProgressReport(state, session: "lab1")
     report.diskBytes = 4_194_304_000
     report.totalBytes = 9_980_000_000
@@ -35,13 +35,13 @@ struct LiveLineTests {
         (40, "42 %, wire 112 MB/s, disk 13.4 GB/min"),
         (30, "42 %, disk 13.4 GB/min"), (10, "42 %"), (2, "4"), (1, ""),
     ]) func whatMattersLeastGoesFirst(_ columns: Int, _ line: String) {
-        #expect(LiveLine.text(report(), width: columns - 1) == line)
+        #expect(LiveLine.text(sample(), width: columns - 1) == line)
     }
 
     @Test func noLineIsTooLongAndBothRatesStay() {
         for state in ProgressReport.State.allCases {
             for width in -1...200 {
-                let line = LiveLine.text(report(state), width: width)
+                let line = LiveLine.text(sample(state), width: width)
                 #expect(line.count <= max(width, 0))
                 guard width >= 39, ![.planning, .searching, .waiting].contains(state) else { continue }
                 #expect(line.contains("wire 112 MB/s, disk 13.4 GB/min"), "\(state) \(width): \(line)")
@@ -76,7 +76,7 @@ struct LiveLineTests {
     }
 
     @Test func aBlockHasALineForEachMachineAsFarAsThereIsRoom() {
-        var report = report(.sending)
+        var report = sample(.sending)
         report.machines = (1...30).map { number in
             ProgressReport.MachineFigures(
                 name: "pc\(number)", address: "10.0.0.\(number)", mac: "52:54:00:00:00:01",
@@ -107,7 +107,7 @@ struct LiveLineTests {
     }
 
     @Test func severalDisksHaveALineEach() {
-        var report = report()
+        var report = sample()
         var disk = ProgressReport.DiskFigures(name: "/dev/sda", totalBytes: 1000, totalChunks: 2)
         (disk.bytes, disk.rate) = (500, 100e6)
         report.disks = [disk]
@@ -131,7 +131,7 @@ struct JSONLineTests {
     }
 
     @Test func everyFigureHasItsKey() {
-        var report = report()
+        var report = sample()
         var disk = ProgressReport.DiskFigures(name: "/dev/sda", totalBytes: 1000, totalChunks: 2)
         (disk.bytes, disk.chunks, disk.rate, disk.error) = (500, 1, 100e6, "/dev/sda: no")
         report.disks = [disk, ProgressReport.DiskFigures(name: "b", totalChunks: 4)]
@@ -182,7 +182,7 @@ struct JSONLineTests {
 
     /// JSON knows neither; a job must not end because of a figure.
     @Test(arguments: [Double.nan, .infinity, -.infinity]) func whatIsNoNumberIsNothing(_ figure: Double) {
-        var report = report()
+        var report = sample()
         report.wireRate = figure
         report.diskRate = figure
         report.lossPercent = figure

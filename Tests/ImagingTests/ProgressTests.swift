@@ -254,7 +254,10 @@ struct ProgressInboxTests {
         let (events, isLast) = first.wait(until: .max)
         #expect(isLast)
         #expect(events.prefix(3) == [.notice("one"), .warning("two"), .error("three")])
-        guard case .report(let report) = events[3] else { return #expect(Bool(false), "\(events)") }
+        guard case .report(let report) = events[3] else {
+            Issue.record("\(events)")
+            return
+        }
         #expect(report.state == .done)
         #expect(events[4...] == [.finished("all")])
         #expect(second.wait(until: .max).events == Array(events.dropFirst()))

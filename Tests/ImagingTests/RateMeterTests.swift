@@ -18,7 +18,7 @@ private let second: UInt64 = 1_000_000_000
 
 struct RateMeterTests {
     /// Reads every `step` seconds a counter that grows by `rate` bytes per second.
-    private func meter(rate: Double, step: Double, for seconds: Double) -> (RateMeter, UInt64, UInt64) {
+    private func fed(rate: Double, step: Double, for seconds: Double) -> (RateMeter, UInt64, UInt64) {
         var meter = RateMeter(window: 2 * second, at: 0)
         var time = 0.0
         while time < seconds {
@@ -29,7 +29,7 @@ struct RateMeterTests {
     }
 
     @Test(arguments: [0.001, 0.05, 0.2, 1, 5, 60]) func aSteadyGrowthIsSeen(_ step: Double) {
-        let (meter, _, _) = meter(rate: 100e6, step: step, for: 120)
+        let (meter, _, _) = fed(rate: 100e6, step: step, for: 120)
         #expect(abs(meter.perSecond - 100e6) < 1e6, "\(meter.perSecond)")
     }
 
@@ -43,7 +43,7 @@ struct RateMeterTests {
     }
 
     @Test func aStandstillIsSeenWithinTheWindow() {
-        var (meter, count, time) = meter(rate: 100e6, step: 0.2, for: 10)
+        var (meter, count, time) = fed(rate: 100e6, step: 0.2, for: 10)
         var seen: [Double] = []
         for _ in 0..<12 {
             time += second / 5
@@ -62,7 +62,7 @@ struct RateMeterTests {
     }
 
     @Test func aCounterThatBeginsAgainIsNoFall() {
-        var (meter, _, time) = meter(rate: 100e6, step: 0.2, for: 10)
+        var (meter, _, time) = fed(rate: 100e6, step: 0.2, for: 10)
         meter.read(5, at: time + second)
         #expect(meter.perSecond == 0)
         time += second
@@ -71,7 +71,7 @@ struct RateMeterTests {
     }
 
     @Test func aClockThatGoesBackIsNotBelieved() {
-        let (steady, count, time) = meter(rate: 100e6, step: 0.2, for: 10)
+        let (steady, count, time) = fed(rate: 100e6, step: 0.2, for: 10)
         var meter = steady
         let before = meter.perSecond
         meter.read(count + 1_000_000_000, at: time - second)

@@ -18,11 +18,12 @@ package final class Progress: Sendable {
     private let network = Mutex<(@Sendable () -> NetworkFigures?)?>(nil)
 
     /// Begins a job; `session` is nil for one between disks and a local file.
-    ///
-    /// `clock` gives nanoseconds since any moment.
-    package init(
-        session: String? = nil, clock: @escaping @Sendable () -> UInt64 = { MonotonicClock.now() }
-    ) {
+    package convenience init(session: String? = nil) {
+        self.init(session: session, clock: { MonotonicClock.now() })
+    }
+
+    /// Begins a job whose time is that of `clock`, in nanoseconds since any moment.
+    package init(session: String? = nil, clock: @escaping @Sendable () -> UInt64) {
         self.clock = clock
         standing = Mutex(ProgressStanding(session: session, now: clock()))
     }

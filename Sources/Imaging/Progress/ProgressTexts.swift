@@ -1,5 +1,5 @@
 // The figures of a job as people read them: one text for each, the same on every screen.
-package import Blocks
+internal import Blocks
 
 extension ProgressReport {
     /// Bytes on the wire per second in MB (10⁶ bytes).

@@ -1,6 +1,6 @@
 // The face for programs: one JSON object per line on standard output (Documentation/JSON.md).
 internal import FoundationEssentials
-internal import Imaging
+package import Imaging
 internal import Linux
 internal import Synchronization
 
