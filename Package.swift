@@ -84,7 +84,7 @@ let package = Package(
 
         // Programs.
         program("img", ["Imaging", "Linux", "Blocks", "CNewt", arguments]),
-        program("imgserv", ["Server", "SessionProtocol", "Linux", arguments]),
+        program("imgserv", ["Server", "SessionProtocol", "Linux", "Blocks", arguments]),
 
         // Tests.
         .target(
@@ -112,7 +112,10 @@ let package = Package(
             ]),
         tests(
             "ImagingTests",
-            ["Imaging", "Disk", "Overlay", "ImageFormat", "Linux", "Blocks", "TestSupport", "img", system]),
+            [
+                "Imaging", "Disk", "Overlay", "ImageFormat", "SessionProtocol", "Linux", "Blocks",
+                "TestSupport", "img", system,
+            ]),
         tests("CommandTests", ["img", "imgserv", "Linux", "TestSupport"]),
         tests("MenuTests", ["img", "Linux", "Blocks", "TestSupport"]),
     ]

@@ -60,10 +60,10 @@ package struct PartitionChange: Sendable {
 
     /// The plan in lines for the person at the machine.
     package var description: [String] {
-        let model = disk.model.isEmpty ? disk.bus.title : disk.model.printable
+        let model = disk.model.isEmpty ? disk.bus.title : disk.model.onScreen
         var content = partition.type.title
         if let found = partition.content {
-            content = found.label.isEmpty ? found.type : "\(found.type) '\(found.label.printable)'"
+            content = found.label.isEmpty ? found.type : "\(found.type) '\(found.label.onScreen)'"
         }
         let what = "\(name): \(content), \(partition.extent.length.asBytes)"
         let whole = "\(disk.path) (\(model), \(disk.size.asBytes))"

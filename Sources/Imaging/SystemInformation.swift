@@ -34,8 +34,8 @@ package struct SystemInformation: Sendable {
     package init() throws {
         machine =
             ["sys_vendor", "product_name"].map { SystemInformation.line("/sys/class/dmi/id/\($0)") }
-            .filter { !$0.isEmpty }.joined(separator: " ").printable
-        processor = SystemInformation.value("model name", in: "/proc/cpuinfo").printable
+            .filter { !$0.isEmpty }.joined(separator: " ").onScreen
+        processor = SystemInformation.value("model name", in: "/proc/cpuinfo").onScreen
         processorCount = Linux.processorCount()
         let words = SystemInformation.value("MemTotal", in: "/proc/meminfo").split(separator: " ")
         memory = words.first.flatMap { UInt64($0) }.map { $0 * KiB }

@@ -54,7 +54,7 @@ package struct NetworkFigures: Equatable, Sendable {
         if needed > 0 { fractionDone = min(1, Double(done) / Double(needed)) }
         if session.state == .registering {
             joined = session.joined
-            stillNeeded = session.stillNeeded
+            stillNeeded = session.needed > 0 ? session.stillNeeded : nil
             startsIn = session.startsAt.map { $0 > now ? ($0 - now) / 1_000_000_000 : 0 }
         }
     }
@@ -64,14 +64,15 @@ extension ProgressReport.MachineFigures {
     /// What a master shows of one participant.
     package init(_ one: ParticipantSnapshot) {
         self.init(
-            name: one.name.printable, address: one.endpoint.address.description,
-            mac: one.mac.map { [$0].hex }.joined(separator: ":"), state: one.state.rawValue,
+            name: one.name.onScreen, address: one.endpoint.address.description,
+            mac: one.macText, disks: one.disks.map { "\($0.text.onScreen) \($0.size.asBytes)" },
+            fits: one.chunksNeeded > 0 ? true : one.state == .failed ? false : nil, state: one.state.rawValue,
             percent: one.chunksNeeded > 0
                 ? percentage(UInt64(max(0, one.chunksDone)), of: UInt64(one.chunksNeeded))
                 : one.state == .finished ? 100 : nil,
             writeRate: one.writeRate, lossPercent: percentage(one.lost, of: one.expected),
             freeBuffers: one.freeBuffers,
-            problem: one.state == .finished ? nil : one.result?.printable)
+            problem: one.state == .finished ? nil : one.result?.onScreen)
     }
 }
 

@@ -18,11 +18,12 @@ package final class Progress: Sendable {
     private let network = Mutex<(@Sendable () -> NetworkFigures?)?>(nil)
 
     /// Begins a job; `session` is nil for one between disks and a local file.
-    ///
-    /// `clock` gives nanoseconds since any moment.
-    package init(
-        session: String? = nil, clock: @escaping @Sendable () -> UInt64 = { MonotonicClock.now() }
-    ) {
+    package convenience init(session: String? = nil) {
+        self.init(session: session, clock: { MonotonicClock.now() })
+    }
+
+    /// Begins a job whose time is that of `clock`, in nanoseconds since any moment.
+    package init(session: String? = nil, clock: @escaping @Sendable () -> UInt64) {
         self.clock = clock
         standing = Mutex(ProgressStanding(session: session, now: clock()))
     }
@@ -61,7 +62,7 @@ package final class Progress: Sendable {
     package func fault(disk: Int, _ text: String) { standing.withLock { $0.fault(disk: disk, text) } }
 
     /// How many machines have registered and how many the start waits for.
-    package func register(joined: Int, stillNeeded: Int) {
+    package func register(joined: Int, stillNeeded: Int?) {
         standing.withLock { $0.registration = (joined, stillNeeded) }
     }
 

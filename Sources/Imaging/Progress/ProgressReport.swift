@@ -69,6 +69,10 @@ package struct ProgressReport: Equatable, Sendable {
         package var address: String
         /// "52:54:00:12:34:56".
         package var mac: String
+        /// What it calls its disks, with their sizes, without control characters.
+        package var disks: [String]
+        /// Whether the image fits its disks, as its own plan found; nil while it has not said so.
+        package var fits: Bool?
         /// joined, receiving, silent, finished, failed or lost.
         package var state: String
         /// How much of what it needs is on its disks, 0 to 100; nil while it has not said what it needs.
@@ -83,12 +87,15 @@ package struct ProgressReport: Equatable, Sendable {
         package var problem: String?
 
         package init(
-            name: String, address: String, mac: String, state: String, percent: Double? = nil,
-            writeRate: UInt64 = 0, lossPercent: Double? = nil, freeBuffers: Int = 0, problem: String? = nil
+            name: String, address: String, mac: String, disks: [String] = [], fits: Bool? = nil,
+            state: String, percent: Double? = nil, writeRate: UInt64 = 0, lossPercent: Double? = nil,
+            freeBuffers: Int = 0, problem: String? = nil
         ) {
             self.name = name
             self.address = address
             self.mac = mac
+            self.disks = disks
+            self.fits = fits
             self.state = state
             self.percent = percent
             self.writeRate = writeRate
@@ -133,8 +140,9 @@ package struct ProgressReport: Equatable, Sendable {
     package var disks: [DiskFigures] = []
     /// Only on a master.
     package var machines: [MachineFigures] = []
-    /// Machines registered, and how many the start still waits for; nil outside a session that registers.
+    /// Machines registered; nil outside a session that registers.
     package var joined: Int?
+    /// How many of them the start still waits for; nil where their number does not start it.
     package var stillNeeded: Int?
     /// Seconds until the session starts with whoever is there; nil where it does not wait for a time.
     package var startsIn: UInt64?

@@ -14,7 +14,7 @@ struct ProgressStanding: Sendable {
     /// An estimate beyond that many seconds says nothing.
     private static let longestEstimate: Double = 1000 * 3600
 
-    var registration: (joined: Int, stillNeeded: Int)?
+    var registration: (joined: Int, stillNeeded: Int?)?
 
     private let began: UInt64
     private var now: ProgressReport
@@ -71,6 +71,7 @@ struct ProgressStanding: Sendable {
     }
 
     mutating func add(content: UInt64, disk: Int) {
+        guard !now.state.isEnd else { return }
         now.diskBytes += content
         now.chunks += 1
         guard disks.indices.contains(disk) else { return }
@@ -78,7 +79,9 @@ struct ProgressStanding: Sendable {
         disks[disk].figures.chunks += 1
     }
 
-    mutating func add(frame: UInt64) { now.frameBytes += frame }
+    mutating func add(frame: UInt64) {
+        if !now.state.isEnd { now.frameBytes += frame }
+    }
 
     mutating func fault(disk: Int, _ text: String) {
         guard disks.indices.contains(disk), disks[disk].figures.error == nil else { return }
@@ -156,8 +159,10 @@ struct ProgressStanding: Sendable {
         report.elapsed = elapsed(time)
         account(time, &report)
         report.disks = disks.map(\.figures)
-        report.joined = registration?.joined
-        report.stillNeeded = registration?.stillNeeded
+        if report.state == .waiting {
+            report.joined = registration?.joined
+            report.stillNeeded = registration?.stillNeeded
+        }
         report.wireBytes = report.frameBytes
         guard let network else { return report }
         report.wireBytes = network.wireBytes >= wireBefore ? network.wireBytes - wireBefore : 0
@@ -170,8 +175,8 @@ struct ProgressStanding: Sendable {
         report.startsIn = network.startsIn
         if let fraction = network.fractionDone {
             let done = min(max(fraction, 0), 1)
-            report.diskBytes = UInt64(Double(report.totalBytes) * done)
-            report.chunks = UInt64(Double(report.totalChunks) * done)
+            report.diskBytes = UInt64((Double(report.totalBytes) * done).rounded())
+            report.chunks = UInt64((Double(report.totalChunks) * done).rounded())
         }
         return report
     }

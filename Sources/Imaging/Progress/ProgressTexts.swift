@@ -1,5 +1,5 @@
 // The figures of a job as people read them: one text for each, the same on every screen.
-package import Blocks
+internal import Blocks
 
 extension ProgressReport {
     /// Bytes on the wire per second in MB (10⁶ bytes).
@@ -43,11 +43,15 @@ extension ProgressReport {
     /// "ETA 3:05"; nil while that cannot be said.
     package var etaText: String? { secondsLeft.map { "ETA \($0.asDuration)" } }
 
-    /// "registered/still needed 3/2, starts in 42 s"; nil outside a session that registers.
+    /// "registered/still needed 3/2, starts in 42 s", or "3 registered"; nil outside a session that registers.
     package var registrationText: String? {
-        guard let joined, let stillNeeded else { return nil }
-        let start = startsIn.map { ", starts in \($0.asDuration)" } ?? ""
-        return "registered/still needed \(joined)/\(stillNeeded)\(start)"
+        guard let joined else { return nil }
+        let count = stillNeeded.map { "registered/still needed \(joined)/\($0)" } ?? "\(joined) registered"
+        // A time that is past: the first that registers starts it.
+        let start = startsIn.map {
+            $0 == 0 && joined == 0 ? "starts with the first" : "starts in \($0.asDuration)"
+        }
+        return start.map { "\(count), \($0)" } ?? count
     }
 
     /// How long it took: "12.3 s", or with what was read back "12.3 s, read back in 8.1 s".
@@ -73,8 +77,13 @@ extension ProgressReport.DiskFigures {
 }
 
 extension ProgressReport.MachineFigures {
-    /// "pc1 10.0.0.11 42 %, disk 13.4 GB/min, lost 0.05 %", and what went wrong with it.
+    /// "pc1 10.0.0.11 42 %, disk 13.4 GB/min, lost 0.05 %", and what went wrong with it; before the session starts
+    /// "pc1 10.0.0.11, /dev/sda Samsung SSD 870 500 GB: fits".
     package var text: String {
+        if state == "joined" {
+            let place = disks.isEmpty ? "no disks" : disks.joined(separator: ", ")
+            return "\(name) \(address), \(place): \(problem ?? (fits == true ? "fits" : "joined"))"
+        }
         var parts = ["\(name) \(address) \(percent?.asPercent ?? "0 %")"]
         if writeRate > 0 { parts.append("disk \(Double(writeRate).asDiskRate)") }
         if let lossPercent, lossPercent > 0 { parts.append("lost \(lossPercent.asLoss)") }

@@ -3,7 +3,7 @@
 /// The growth of one counter per second, over about the last `window`.
 ///
 /// Readings may come at any distance; the more seldom they come, the longer the time that is looked back on.
-struct RateMeter: Equatable, Sendable {
+package struct RateMeter: Equatable, Sendable {
     private struct Reading: Equatable, Sendable {
         var time: UInt64
         var count: UInt64
@@ -15,7 +15,7 @@ struct RateMeter: Equatable, Sendable {
     private var readings: [Reading]
 
     /// Begins at `time`, in nanoseconds of any clock, with a counter of `count`.
-    init(window: UInt64, at time: UInt64, count: UInt64 = 0) {
+    package init(window: UInt64, at time: UInt64, count: UInt64 = 0) {
         precondition(window >= RateMeter.parts)
         self.window = window
         readings = [Reading(time: time, count: count)]
@@ -28,7 +28,7 @@ struct RateMeter: Equatable, Sendable {
     ///
     /// A counter that has become smaller has begun again: what was before it is forgotten. A time before the latest
     /// is ignored.
-    mutating func read(_ count: UInt64, at time: UInt64) {
+    package mutating func read(_ count: UInt64, at time: UInt64) {
         let latest = readings[readings.count - 1]
         guard time >= latest.time else { return }
         guard count >= latest.count else {
@@ -43,7 +43,7 @@ struct RateMeter: Equatable, Sendable {
     }
 
     /// Growth per second; 0 as long as the time that was seen is too short to say.
-    var perSecond: Double {
+    package var perSecond: Double {
         let first = readings[0]
         let last = readings[readings.count - 1]
         guard last.time - first.time >= window / RateMeter.parts else { return 0 }

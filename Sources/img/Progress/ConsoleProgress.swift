@@ -17,7 +17,11 @@ final class ConsoleProgress: ProgressFace {
     }
 
     private let isLive = Console.isTerminal
+    /// What somebody at the keyboard can do now; empty for nothing.
+    private let hint: @Sendable () -> String
     private let screen = Mutex(Screen())
+
+    init(hint: @escaping @Sendable () -> String) { self.hint = hint }
 
     var interval: UInt64 { isLive ? ConsoleProgress.terminalInterval : ConsoleProgress.plainInterval }
 
@@ -44,7 +48,8 @@ final class ConsoleProgress: ProgressFace {
         // How far it came stays on the screen.
         case .failed: screen.lines = []
         default:
-            let lines = LiveLine.block(report, width: Console.columns - 1, rows: Console.rows - 1)
+            let lines = LiveLine.block(
+                report, width: Console.columns - 1, rows: Console.rows - 1, hint: hint())
             erase(&screen)
             draw(lines, &screen)
         }

@@ -1,6 +1,6 @@
 // The face for programs: one JSON object per line on standard output (Documentation/JSON.md).
 internal import FoundationEssentials
-internal import Imaging
+package import Imaging
 internal import Linux
 internal import Synchronization
 
@@ -204,6 +204,8 @@ package enum JSONLine {
         let name: String
         let address: String
         let mac: String
+        let disks: [String]?
+        let fits: Bool?
         let state: String
         let percent: Double?
         let diskMBps: Double
@@ -213,7 +215,7 @@ package enum JSONLine {
         let problem: String?
 
         enum CodingKeys: String, CodingKey {
-            case name, address, mac, state, percent
+            case name, address, mac, disks, fits, state, percent
             case diskMBps = "disk_MBps"
             case diskGBPerMinute = "disk_GB_per_min"
             case lossPercent = "loss_percent"
@@ -225,6 +227,8 @@ package enum JSONLine {
             name = machine.name
             address = machine.address
             mac = machine.mac
+            disks = machine.disks.isEmpty ? nil : machine.disks
+            fits = machine.fits
             state = machine.state
             percent = machine.percent?.asFigure
             diskMBps = (Double(machine.writeRate) / 1e6).asFigure

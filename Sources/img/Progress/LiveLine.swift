@@ -32,9 +32,16 @@ package enum LiveLine {
 
     /// The line, and below it one for each machine of a master, or for each disk where there are several; at most
     /// `rows` in all.
-    package static func block(_ report: ProgressReport, width: Int, rows: Int) -> [String] {
-        let head = text(report, width: width)
+    ///
+    /// `hint` ends the first line as long as nothing moves, where there is room for it.
+    package static func block(
+        _ report: ProgressReport, width: Int, rows: Int, hint: String = ""
+    ) -> [String] {
+        var head = text(report, width: width)
         guard !head.isEmpty else { return [] }
+        if !hint.isEmpty, !report.state.isTransfer, head.count + hint.count + 2 <= width {
+            head += "; \(hint)"
+        }
         let details =
             report.machines.isEmpty && report.disks.count > 1
             ? report.disks.map(\.text) : report.machines.map(\.text)
@@ -63,7 +70,8 @@ package enum LiveLine {
         let state = report.state.rawValue
         switch report.state {
         case .planning: return []
-        case .searching: return [Part(0, state)].compactMap { $0 }
+        case .searching:
+            return [Part(0, report.session.map { "searching for session \($0)" } ?? state)].compactMap { $0 }
         case .waiting: return [Part(0, state), Part(1, report.registrationText)].compactMap { $0 }
         case .capturing, .sending, .receiving, .restoring, .recording, .verifying, .finishing, .done, .failed:
             guard let percent = report.percentText else { return [] }

@@ -12,15 +12,20 @@ protocol ProgressFace: Sendable {
 
 /// Runs `body` and shows `progress` meanwhile: on the console, or as JSON lines.
 ///
+/// `hint` says on a terminal what somebody at the keyboard can do now; empty for nothing.
+///
 /// `body` ends with `progress.finish`; what it throws is told as the job's failure, and thrown again. When this
 /// returns, everything has been shown.
 func showing<R>(
-    _ progress: Progress, command: String, asJSON: Bool, _ body: () throws -> R
+    _ progress: Progress, command: String, asJSON: Bool, hint: @escaping @Sendable () -> String = { "" },
+    _ body: () throws -> R
 ) throws -> R {
     // Whoever reads our output may go away; a restore must not end halfway because of that.
     TerminationSignals.ignoreBrokenPipes()
     let face: any ProgressFace =
-        asJSON ? JSONProgress(command: command, session: progress.report().session) : ConsoleProgress()
+        asJSON
+        ? JSONProgress(command: command, session: progress.report().session)
+        : ConsoleProgress(hint: hint)
     let listener = progress.listen(every: face.interval) { face.take($0) }
     defer { listener.finish() }
     do { return try body() } catch {

@@ -65,7 +65,7 @@ final class Screen {
         isOpen = true
         size = Console.size
         newtCls()
-        newtDrawRootText(0, 0, title.plain)
+        unsafe newtDrawRootText(0, 0, title.plain)
         unsafe newtPushHelpLine(help.plain)
     }
 
