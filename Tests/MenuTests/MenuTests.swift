@@ -63,9 +63,10 @@ import TestSupport
                 try menu.type("room.img")
                 try menu.press("Enter")
                 try menu.type("source")
-                try menu.press("Tab", "Tab", "Up")
-                // From Balanced the arrow goes to Speed, the blank chooses it.
-                try menu.press("Space", "Tab", "Tab", "Tab", "Tab", "Enter")
+                // Over the slots to None; the arrow goes to Speed, the blank chooses it.
+                try menu.press("Tab", "Tab", "Down", "Space")
+                try expectGolden("make-filled", menu.expect("(*) Speed"))
+                try menu.press("Tab", "Tab", "Tab", "Tab", "Enter")
                 let plan = try menu.expect("Make image: plan", "Start")
                 try expectGolden("make-plan", plan)
                 try menu.press("Enter")

@@ -54,7 +54,7 @@ final class Terminal {
             MonotonicClock.sleep(nanoseconds: 50_000_000)
         }
         Issue.record("the screen does not show \(texts):\n\(now)", sourceLocation: location)
-        throw CommandFailure(description: "the screen does not show \(texts)")
+        throw NotShown(description: "the screen does not show \(texts)")
     }
 
     /// The process of `img` in this terminal.
@@ -80,6 +80,11 @@ final class Terminal {
         let cursor = try run("tmux", "-L", server, "display-message", "-p", "#{cursor_flag} #{alternate_on}")
         #expect(cursor == "1 0\n", "the cursor is hidden, or another screen shown", sourceLocation: location)
     }
+}
+
+/// A screen that did not become what a test waited for.
+private struct NotShown: Error, CustomStringConvertible {
+    let description: String
 }
 
 /// Calls `body` with a terminal that runs `img` in a directory of its own.

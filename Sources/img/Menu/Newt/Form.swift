@@ -104,8 +104,10 @@ struct Textbox {
 
     init(_ form: Form, left: Int, top: Int, width: Int, height: Int, lines: [String]) {
         let scrolls = lines.count > height
+        // newt puts the bar beside the width that it is given.
+        let own = Int32(scrolls ? width - 2 : width)
         let box = unsafe newtTextbox(
-            Int32(left), Int32(top), Int32(width), Int32(height), scrolls ? NEWT_FLAG_SCROLL : 0)
+            Int32(left), Int32(top), own, Int32(height), scrolls ? NEWT_FLAG_SCROLL : 0)
         id = unsafe form.add(box)
         unsafe newtTextboxSetText(form.pointer(id), lines.joined(separator: "\n").plain)
     }

@@ -130,16 +130,17 @@ private struct Layout {
             ([page.title.plain.utf8.count + 4, buttons, 30] + page.fields.map(\.width)
             + page.text.map(\.plain.utf8.count)).max() ?? 0
         width = min(room.width, wanted + 2)
-        text = page.text.flatMap { $0.plain.wrapped(to: room.width - 2) }
-
         // Everything but texts and lists has its size; what is left of the room is theirs.
         let lists = page.fields.indices.filter { if case .list = page.fields[$0] { true } else { false } }
         let fixed = page.fields.indices.reduce(0) { $0 + (lists.contains($1) ? 0 : page.fields[$1].height) }
-        let gaps = (text.isEmpty || page.fields.isEmpty ? 0 : 1) + 1
+        let gaps = (page.text.isEmpty || page.fields.isEmpty ? 0 : 1) + 1
         var left = room.height - fixed - gaps - 1
         let needed = lists.reduce(0) { $0 + page.fields[$1].height }
-        let forLists = min(needed, lists.count * Page.leastList)
-        textHeight = text.isEmpty ? 0 : min(text.count, max(left - forLists, Page.leastText))
+        let forText = max(left - min(needed, lists.count * Page.leastList), Page.leastText)
+        let lines = page.text.flatMap { $0.plain.wrapped(to: room.width - 2) }
+        // The bar beside a text that scrolls takes two columns.
+        text = lines.count <= forText ? lines : page.text.flatMap { $0.plain.wrapped(to: room.width - 4) }
+        textHeight = min(text.count, forText)
         left -= textHeight
         var heights: [Int: Int] = [:]
         for index in lists {
@@ -229,11 +230,15 @@ private struct ShownPage {
 }
 
 extension String {
-    /// The text in lines of at most `width` characters, broken at blanks; indentation is kept on every line.
+    /// The text in lines of at most `width` characters, broken at blanks.
+    ///
+    /// Lines of a list go on indented; sentences, which end with a point or a question mark, do not.
     func wrapped(to width: Int) -> [String] {
         split(separator: "\n", omittingEmptySubsequences: false).flatMap { line -> [String] in
             guard line.count > width else { return [String(line)] }
-            let indent = String(repeating: " ", count: min(line.prefix { $0 == " " }.count + 2, width / 2))
+            let isProse = line.last == "." || line.last == "?"
+            let indentation = line.prefix { $0 == " " }.count + (isProse ? 0 : 2)
+            let indent = String(repeating: " ", count: min(indentation, width / 2))
             var lines: [String] = []
             var current = String(line.prefix { $0 == " " })
             var isEmpty = true
