@@ -107,7 +107,8 @@ package final class LocalCapture: Sendable {
         let writer = try StoredImageWriter(
             path: options.path, manifest: plan.manifest, existing: plan.existing)
         let pipeline = CapturePipeline(
-            layout: plan.layout, compression: compression, source: content, progress: progress)
+            layout: plan.layout, compression: compression,
+            reader: RescuingReader(source: content, disks: plan.manifest.disks), progress: progress)
         let outcome = Swift.Result {
             try cancellation.begin(pipeline)
             try unsafe pipeline.run(plan.items) { header, prefixAndHeader, payload in
