@@ -25,7 +25,13 @@ package struct ImageFileEncoder: Sendable {
     ///
     /// - Throws: `DecodeError` where manifest and chunk set are not what a reader would accept.
     package init(manifest: Manifest, existing: ChunkSet) throws {
-        let json = try manifest.encoded()
+        try self.init(manifestJSON: try manifest.encoded(), existing: existing)
+    }
+
+    /// Starts an image with a manifest that somebody else has encoded, fields unknown here included.
+    ///
+    /// - Throws: As the other; whatever reading the manifest throws.
+    package init(manifestJSON json: [UInt8], existing: ChunkSet) throws {
         // What is written must be readable: the reader's own checks are run before the first byte is.
         let checked = try Manifest(decoding: json)
         let layout = try checked.layout()
