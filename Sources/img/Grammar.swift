@@ -101,7 +101,8 @@ package enum Grammar {
     }
 
     private static let valueOptions: Set<String> = [
-        "--compression", "--exclude", "--disks", "--interface", "--key", "--linger", "--rate", "--ttl",
+        "--compression", "--exclude", "--disks", "--file", "--interface", "--key", "--linger", "--rate",
+        "--ttl",
     ]
 
     /// Whether the word cannot be a file or session name: `key=value` with a known key, in a place for a name.
@@ -124,7 +125,7 @@ package enum Grammar {
         case .session:
             return common.adding([
                 "if": .value(option: "--interface"), "key": .value(option: "--key"), "clients": .missing,
-                "t": .missing, "time": .missing, "comp": .missing, "file": .missing,
+                "t": .missing, "time": .missing, "comp": .missing, "file": .value(option: "--file"),
             ])
         default: return [:]
         }

@@ -23,6 +23,7 @@ struct GrammarTests {
             (["s", "lab1"], ["session", "lab1"]),
             (["session", "lab1", "c", "if=eth0"], ["session", "lab1", "--client", "--interface", "eth0"]),
             (["session", "a=b", "key=ABCD"], ["session", "a=b", "--key", "ABCD"]),
+            (["session", "lab1", "fi=/a.img"], ["session", "lab1", "--file", "/a.img"]),
             (["dump", "g"], ["dump", "--geometry"]),
             (["du", "--json"], ["dump", "--json"]),
             (["info", "plan"], ["info", "plan"]),
