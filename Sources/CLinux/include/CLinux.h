@@ -132,6 +132,14 @@ int clinux_catch_termination(int eventfd);
 int clinux_termination_signal(void);
 int clinux_setns(int fd, int kind);
 
+// The keyboard (Keyboard.c): single keys without echo from a terminal that is put back at the program's end, whether it
+// ends by itself or by a signal, and while it is stopped. One terminal per process.
+int clinux_keyboard_begin(int fd);
+void clinux_keyboard_end(void);
+// Both may be called in a signal handler.
+int clinux_keyboard_is_ours(void);
+void clinux_keyboard_put_back(void);
+
 // Trains of datagrams (Trains.c): UDP_SEGMENT, UDP_GRO, sendmmsg and recvmmsg.
 
 // Where trains go, in the kernel's own form.

@@ -3,7 +3,7 @@ internal import Blocks
 internal import Disk
 internal import ImageFormat
 internal import Linux
-internal import SessionProtocol
+package import SessionProtocol
 internal import SessionTransport
 internal import Synchronization
 
@@ -51,6 +51,7 @@ package final class SessionRestore: Sendable {
     private let runner: ParticipantRunner
     private let report: @Sendable (String) -> Void
     private let pipeline = Mutex<RestorePipeline?>(nil)
+    private let sighting: Sighting
 
     private var discards: Bool { options.disks == ["discard"] }
 
@@ -78,7 +79,10 @@ package final class SessionRestore: Sendable {
         report("waiting for session \(options.name)")
         // The host tells how many are there every second; a line is worth showing only when it changes.
         let last = LastLine()
+        let sighting = Sighting()
+        self.sighting = sighting
         runner = try ParticipantRunner(settings) { event in
+            if case .found(let endpoint, _) = event { sighting.host.withLock { $0 = endpoint } }
             if let line = SessionRestore.sentence(event), last.changes(to: line) { report(line) }
         }
     }
@@ -104,6 +108,9 @@ package final class SessionRestore: Sendable {
             throw error
         }
     }
+
+    /// The host of the session, once one has been found.
+    package var foundHost: Endpoint? { sighting.host.withLock { $0 } }
 
     /// Ends the session from this side; `run` throws `reason`.
     package func cancel(_ reason: String) {
@@ -200,6 +207,11 @@ package final class SessionRestore: Sendable {
         case .frame, .complete, .ended: nil
         }
     }
+}
+
+/// Whether a host has been found, for whoever asks while the session goes on.
+private final class Sighting: Sendable {
+    let host = Mutex<Endpoint?>(nil)
 }
 
 private final class LastLine: Sendable {
