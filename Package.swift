@@ -82,7 +82,7 @@ let package = Package(
 
         // Programs.
         program("img", ["Imaging", "Linux", "Blocks", arguments]),
-        program("imgserv", ["Server", "SessionProtocol", "Linux", arguments]),
+        program("imgserv", ["Server", "SessionProtocol", "Linux", "Blocks", arguments]),
 
         // Tests.
         .target(

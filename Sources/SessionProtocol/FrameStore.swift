@@ -19,7 +19,7 @@ struct FrameStore {
     private let longest: Int
     private var entries: [UInt32: Entry] = [:]
     private(set) var loading: Set<UInt32> = []
-    private var bytes = 0
+    private(set) var bytes = 0
     private var uses: UInt64 = 0
 
     /// `longest` is the longest frame with its seal; two of them always have room.

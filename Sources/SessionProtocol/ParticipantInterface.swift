@@ -63,6 +63,13 @@ package struct ParticipantConfiguration: Sendable {
     }
 }
 
+extension ParticipantIdentity {
+    /// Whether both are the same machine, as far as what machines say of themselves tells.
+    func isSameMachine(as other: ParticipantIdentity) -> Bool {
+        mac == other.mac && name == other.name && serial == other.serial
+    }
+}
+
 /// What the host told about its session, all of it signed by the host's key.
 package struct AcceptedSession: Sendable {
     package let session: UInt64
@@ -137,6 +144,9 @@ package enum ParticipantEnd: Equatable, Sendable {
     case done
     /// One sentence that says why not.
     case failed(String)
+    /// Before anything was sent the host gave way to another one, which the sentence names: whoever still wants the session
+    /// joins anew.
+    case yielded(String)
 }
 
 /// What the pipeline measured, for the host's screen.

@@ -38,6 +38,10 @@ package struct ParticipantMachine: ~Copyable {
     var state = State.searching
     var candidates: [Candidate] = []
     var firstFound: UInt64?
+    /// Since when more than one host has announced the session, until one of them is gone.
+    var disputeSince: UInt64?
+    /// How many announcements that a session has ended may be checked.
+    var signatures: SignatureBudget
     var host: Candidate?
     var hostEndpoint: Endpoint?
     /// Set by the first ACCEPT; from then on only this image under this key is taken.
@@ -106,6 +110,7 @@ package struct ParticipantMachine: ~Copyable {
         participant = identifier("participant")
         seeker = identifier("seek")
         pool = ReassemblyPool(limit: configuration.poolBytes, hasMemory: !configuration.countsOnly)
+        signatures = SignatureBudget(now: now)
         nextSeek = now
         searchSince = now
         stateSince = now
@@ -188,6 +193,7 @@ package struct ParticipantMachine: ~Copyable {
     /// Lets time pass.
     package mutating func advance(now: UInt64) {
         watchHearing(now: now)
+        settleDispute(now: now)
         switch state {
         case .searching: search(now: now)
         case .connecting, .joining:
@@ -222,6 +228,7 @@ package struct ParticipantMachine: ~Copyable {
     /// When to call `advance` again at the latest; nil: it has ended.
     package func deadline(now: UInt64) -> UInt64? {
         switch state {
+        case .searching where disputeSince != nil: nextSeek
         case .searching: firstFound.map { min(nextSeek, max($0 + Tuning.settleTime, retryAt)) } ?? nextSeek
         case .connecting, .joining, .closing: stateSince + Tuning.handshakePatience
         case .inSession: min(reporting.next, lastHeard + Specification.silence)

@@ -116,7 +116,7 @@ package struct RestorePlan: Sendable {
         for (index, entry) in manifest.disks.enumerated() {
             let kind = entry.rotational ? "rotating" : "solid-state"
             lines.append(
-                "  disk \(index + 1): \(entry.model.printable), \(entry.size.asBytes), \(entry.bus.printable), \(kind), "
+                "  disk \(index + 1): \(entry.model.onScreen), \(entry.size.asBytes), \(entry.bus.onScreen), \(kind), "
                     + "needs \(entry.smallestTarget.asBytes)")
         }
         lines.append("in this machine:")
@@ -125,7 +125,7 @@ package struct RestorePlan: Sendable {
             let kind = disk.isRotational ? "rotating" : "solid-state"
             let state = refusals.isEmpty ? "eligible" : refusals.map(\.description).joined(separator: ", ")
             lines.append(
-                "  \(disk.path): \(disk.model.printable), \(disk.size.asBytes), \(disk.bus.rawValue), \(kind): \(state)"
+                "  \(disk.path): \(disk.model.onScreen), \(disk.size.asBytes), \(disk.bus.rawValue), \(kind): \(state)"
             )
         }
         let suggested = (0..<manifest.disks.count).map { index in
@@ -140,9 +140,9 @@ package struct RestorePlan: Sendable {
         assignments.flatMap { assignment -> [String] in
             let entry = manifest.disks[assignment.imageDisk]
             let target = assignment.target
-            let model = target.model.isEmpty ? target.bus.title : target.model.printable
+            let model = target.model.isEmpty ? target.bus.title : target.model.onScreen
             var lines = [
-                "disk \(assignment.imageDisk + 1) of the image (\(entry.size.asBytes), \(entry.tableType.printable)) "
+                "disk \(assignment.imageDisk + 1) of the image (\(entry.size.asBytes), \(entry.tableType.onScreen)) "
                     + "goes to \(target.path) (\(model), \(target.size.asBytes)): \(assignment.rule.rawValue)"
             ]
             let count = target.slots.count
@@ -166,11 +166,4 @@ extension LocalDisk {
 extension Int {
     /// "1 disk", "3 disks".
     package func counted(_ noun: String) -> String { self == 1 ? "1 \(noun)" : "\(self) \(noun)s" }
-}
-
-extension String {
-    /// The text without control characters: what came from an image or a device goes to a terminal.
-    package var printable: String {
-        String(unicodeScalars.map { $0.properties.generalCategory == .control ? "?" : Character($0) })
-    }
 }

@@ -200,9 +200,9 @@ package final class SessionRestore: Sendable {
         case .waiting(let joined, let stillNeeded):
             "registered/still needed \(joined)/\(stillNeeded), waiting for the start"
         case .started: "the session has started"
-        case .notice(let text): text.printable
+        case .notice(let text): text.onScreen
         case .lostHost(let reason):
-            "lost the host (\(reason.printable)); looking for it, what was received stays"
+            "lost the host (\(reason.onScreen)); looking for it, what was received stays"
         case .rejoined: "back in the session"
         case .frame, .complete, .ended: nil
         }

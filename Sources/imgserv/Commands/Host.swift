@@ -1,5 +1,6 @@
 // imgserv mcast NAME -p FILE: hosts a session in the foreground.
 internal import ArgumentParser
+internal import Blocks
 internal import FoundationEssentials
 internal import Linux
 internal import Server
