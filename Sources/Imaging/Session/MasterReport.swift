@@ -11,12 +11,17 @@ package struct MasterReport: Encodable, Sendable {
     /// Bytes of content read from the disks and of frames made of them, later sweeps included.
     package let contentRead: UInt64
     package let framesMade: UInt64
+    /// From the start to the end; 0 for a session that did not start.
+    package let sendingSeconds: Double
 
-    init(host: HostReport, imageBytes: UInt64, figures: (content: UInt64, frames: UInt64)) {
+    init(
+        host: HostReport, imageBytes: UInt64, figures: (content: UInt64, frames: UInt64), nanoseconds: UInt64
+    ) {
         self.host = host
         self.imageBytes = imageBytes
         contentRead = figures.content
         framesMade = figures.frames
+        sendingSeconds = Double(nanoseconds / 1_000_000) / 1000
     }
 
     /// Whether everyone who was let in has written everything.
@@ -24,11 +29,12 @@ package struct MasterReport: Encodable, Sendable {
 
     /// The summary people read: the session, what was read, then a line for each participant.
     package var lines: [String] {
-        let ratio =
-            framesMade > 0 ? ", ratio \((Double(contentRead) / Double(framesMade)).withThreeDigits)" : ""
-        let rate = (Double(imageBytes) / 1e6 / max(host.seconds, 0.001)).withThreeDigits
+        guard framesMade > 0, sendingSeconds > 0 else { return host.lines }
+        let ratio = (Double(contentRead) / Double(framesMade)).withThreeDigits
+        let rate = (Double(imageBytes) / 1e6 / sendingSeconds).withThreeDigits
         return host.lines + [
-            "\(imageBytes.asBytes) of content; read \(contentRead.asBytes), sent as \(framesMade.asBytes)\(ratio)"
+            "\(imageBytes.asBytes) of content in \(sendingSeconds.fixed(1)) s, \(rate) MB/s; "
+                + "read \(contentRead.asBytes), made frames of \(framesMade.asBytes) (ratio \(ratio))"
         ]
     }
 }

@@ -75,6 +75,7 @@ package final class MasterSession: Sendable {
         var snapshot: Snapshot
         var runner: HostRunner?
         var frames: LiveFrames?
+        var startedAt: UInt64?
         var stopReason: String?
     }
 
@@ -84,6 +85,8 @@ package final class MasterSession: Sendable {
     private let interruption = MapInterruption()
     private let state: Mutex<State>
 
+    /// How long somebody who hosts the name already is looked for, in nanoseconds: two announcements.
+    private static let searchPatience = 2 * second
     /// How often who fits is looked at, in nanoseconds.
     private static let lookInterval = second / 4
 
@@ -138,9 +141,11 @@ package final class MasterSession: Sendable {
         let interface = try HostInterface.choose(named: options.interface, address: nil)
         if !options.planOnly {
             report("looking whether somebody hosts the session \(options.name.onScreen) already")
-            if let other = try HostSearch.find(options.name, interface: options.interface) {
-                return .taken(other)
-            }
+            let other = try HostSearch.find(
+                session: options.name, interface: options.interface, patience: MasterSession.searchPatience,
+                isCancelled: { state.withLock { $0.stopReason != nil } })
+            if let other { return .taken(other) }
+            try checkCancellation()
         }
         enter(.planning)
         let plan = try capturePlan()
@@ -155,6 +160,10 @@ package final class MasterSession: Sendable {
         let result = try outcome.get()
         try released.get()
         return result
+    }
+
+    private func checkCancellation() throws {
+        if let reason = state.withLock({ $0.stopReason }) { throw ImagingError(reason) }
     }
 
     private func enter(_ phase: Phase) { state.withLock { $0.snapshot.phase = phase } }
@@ -177,7 +186,9 @@ package final class MasterSession: Sendable {
         return try outcome.get()
     }
 
-    private func host(_ plan: CapturePlan, _ frames: LiveFrames, on interface: HostInterface) throws -> Outcome {
+    private func host(
+        _ plan: CapturePlan, _ frames: LiveFrames, on interface: HostInterface
+    ) throws -> Outcome {
         guard let key = PrivateKey(seed: Random.bytes(Specification.keyBytes)) else {
             throw ImagingError("cannot make a key for the session \(options.name.onScreen)")
         }
@@ -195,7 +206,8 @@ package final class MasterSession: Sendable {
         settings.yields = true
         let notes = HostNotes()
         let roll = HostRoll()
-        let runner = try HostRunner(settings, frames: frames) { event in
+        let runner = try HostRunner(settings, frames: frames) { [self] event in
+            if case .started = event { state.withLock { $0.startedAt = MonotonicClock.now() } }
             if let line = roll.sentence(event) { notes.add(line) }
         }
         roll.attend(runner)
@@ -208,11 +220,11 @@ package final class MasterSession: Sendable {
             state.snapshot.chunks = plan.existing.count
         }
         report(
-            "session \(options.name.onScreen): \(plan.manifest.usedBytes.asBytes) in \(plan.existing.count) chunks, on "
-                + "\(interface.interface.name), \(runner.endpoint), data to \(runner.dataEndpoint)")
+            "session \(options.name.onScreen): \(plan.manifest.usedBytes.asBytes) in \(plan.existing.count) chunks, "
+                + "on \(interface.interface.name), \(runner.endpoint), data to \(runner.dataEndpoint)")
         report("host key \(runner.fingerprint)")
         report(waiting)
-        let began = MonotonicClock.now()
+        let opened = MonotonicClock.now()
         let teller = Thread("notes") { [self] in tell(notes, runner) }
         let result = Result { try runner.run() }
         notes.finish()
@@ -220,19 +232,24 @@ package final class MasterSession: Sendable {
         let outcome = try result.get()
         if let other = outcome.otherHost { return .taken(other) }
         let sources = plan.sources.map(\.disk.path).joined(separator: ", ")
+        let now = MonotonicClock.now()
+        let started = state.withLock { $0.startedAt }
         return .hosted(
             MasterReport(
                 host: HostReport(
                     outcome, name: options.name, path: sources, fingerprint: runner.fingerprint,
-                    chunks: plan.existing.count, nanoseconds: MonotonicClock.now() - began),
-                imageBytes: plan.manifest.usedBytes, figures: frames.figures))
+                    chunks: plan.existing.count, nanoseconds: now - opened),
+                imageBytes: plan.manifest.usedBytes, figures: frames.figures,
+                nanoseconds: started.map { now - $0 } ?? 0))
     }
 
     /// What the session waits for, in words.
     private var waiting: String {
         var parts: [String] = []
         if let clients = options.clients { parts.append("at \(clients) registered machines") }
-        if let wait = options.wait { parts.append("\(wait.nanoseconds.asWait) after the last one registered") }
+        if let wait = options.wait {
+            parts.append("\(wait.nanoseconds.asWait) after the last one registered")
+        }
         if let start = options.start { parts.append("in \(start.delay(from: WallClock.now()).asWait)") }
         guard !parts.isEmpty else { return "the session starts when somebody says so" }
         return "the session starts \(parts.joined(separator: ", or "))"

@@ -21,7 +21,8 @@ extension MasterSession.Snapshot {
             if session.needed == 0 { parts = ["\(name): \(session.joined) registered"] }
             if let start = session.startsAt {
                 parts.append(
-                    start > now ? "starts in \((start - now).asWait)" : "starts with the first that registers")
+                    start > now ? "starts in \((start - now).asWait)" : "starts with the first that registers"
+                )
             }
             if hasKeys { parts.append("press g to start") }
             return parts.joined(separator: ", ")

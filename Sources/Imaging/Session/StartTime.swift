@@ -13,8 +13,9 @@ package enum StartTime: Equatable, Sendable {
     package init?(_ word: String) {
         let parts = word.split(separator: ":", omittingEmptySubsequences: false)
         if parts.count == 2 {
-            guard (1...2).contains(parts[0].count), parts[1].count == 2, let hour = StartTime.digits(parts[0]),
-                let minute = StartTime.digits(parts[1]), hour < 24, minute < 60
+            guard (1...2).contains(parts[0].count), parts[1].count == 2,
+                let hour = StartTime.digits(parts[0]), let minute = StartTime.digits(parts[1]),
+                hour < 24, minute < 60
             else { return nil }
             self = .clock(hour: hour, minute: minute)
         } else {
@@ -45,8 +46,8 @@ package struct Minutes: Equatable, Sendable {
     private static let longest = 1440.0
 
     package init?(_ word: String) {
-        guard word.allSatisfy({ $0 == "." || $0.isASCII && $0.isNumber }), let value = Double(word), value > 0,
-            value <= Minutes.longest
+        guard word.allSatisfy({ $0 == "." || $0.isASCII && $0.isNumber }), let value = Double(word),
+            value > 0, value <= Minutes.longest
         else { return nil }
         self.value = value
     }

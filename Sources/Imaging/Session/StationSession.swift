@@ -139,13 +139,19 @@ package final class StationSession: Sendable {
     }
 
     private func takePart(_ options: SessionRestore.Options, _ progress: Progress) throws -> Outcome {
-        let restore = try SessionRestore(options, report: report)
-        do { try enter(.participant(restore)) } catch {
-            restore.cancel("\(error)")
-            throw error
+        while true {
+            let restore = try SessionRestore(options, report: report)
+            do { try enter(.participant(restore)) } catch {
+                restore.cancel("\(error)")
+                throw error
+            }
+            do {
+                guard let result = try restore.run(progress) else { return .planned }
+                return .received(result)
+            } catch let error as HostYielded {
+                report("\(error); looking for it")
+            }
         }
-        guard let result = try restore.run(progress) else { return .planned }
-        return .received(result)
     }
 
     private func host(_ progress: Progress) throws -> Outcome {
@@ -164,7 +170,7 @@ package final class StationSession: Sendable {
     private func follow(_ other: FoundHost, _ progress: Progress) throws -> Outcome {
         let name = options.master.name.onScreen
         let who = "\(other.endpoint.address), key \(other.fingerprint)"
-        guard other.state == .registering else {
+        guard !other.isRunning else {
             throw ImagingError(
                 "session \(name) already runs, hosted by \(who): 'img session \(name)' takes part in it")
         }
@@ -180,7 +186,8 @@ package final class StationSession: Sendable {
         report("session \(name) has a master already: \(who)")
         report(
             "THIS MACHINE TAKES PART IN IT INSTEAD, AND ITS DISKS WILL BE OVERWRITTEN once the session starts: "
-                + (targets.isEmpty ? "none is eligible" : targets.joined(separator: ", ")) + "; Ctrl-C leaves")
+                + (targets.isEmpty ? "none is eligible" : targets.joined(separator: ", ")) + "; Ctrl-C leaves"
+        )
         var part = options.participant
         part.key = other.fingerprint.description
         part.disks = nil

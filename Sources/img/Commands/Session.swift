@@ -10,8 +10,8 @@ struct SessionCommand: ParsableCommand {
         abstract: "Take part in a multicast session, or be its master: the machine whose disks the others get.",
         usage: """
             img session NAME [master|client] [clients=N [t=MIN]] [TIME] [comp=0-9|none|speed|balanced|size]
-                [if=INTERFACE] [disks=A,B|disks=discard] [rate=MBIT] [ttl=N] [key=FINGERPRINT] [linger=MIN] [whole]
-                [verify] [plan] [--json]
+                [if=INTERFACE] [disks=A,B|disks=discard] [rate=MBIT] [ttl=N] [key=FINGERPRINT] [linger=MIN]
+                [whole] [verify] [plan]
             """,
         discussion: """
             A participant waits for the session and puts its image on the local disks; what is on them is lost. Nothing

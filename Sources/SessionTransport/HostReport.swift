@@ -1,7 +1,6 @@
 // What is left to say when a session has ended, for people and for programs.
 internal import Blocks
 package import SessionProtocol
-package import SessionTransport
 
 /// The result of a hosted session; its encoding is the output of `--json`.
 package struct HostReport: Encodable, Sendable {
@@ -89,5 +88,5 @@ package struct HostReport: Encodable, Sendable {
 
 extension ParticipantSnapshot {
     /// "52:54:00:12:34:56".
-    var macText: String { mac.map { [$0].hex }.joined(separator: ":") }
+    package var macText: String { mac.map { [$0].hex }.joined(separator: ":") }
 }
