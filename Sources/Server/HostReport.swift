@@ -1,6 +1,7 @@
 // What is left to say when a session has ended, for people and for programs.
 internal import Blocks
 package import SessionProtocol
+package import SessionTransport
 
 /// The result of a hosted session; its encoding is the output of `--json`.
 package struct HostReport: Encodable, Sendable {
@@ -88,5 +89,5 @@ package struct HostReport: Encodable, Sendable {
 
 extension ParticipantSnapshot {
     /// "52:54:00:12:34:56".
-    package var macText: String { mac.map { [$0].hex }.joined(separator: ":") }
+    var macText: String { mac.map { [$0].hex }.joined(separator: ":") }
 }
