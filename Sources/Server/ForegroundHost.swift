@@ -2,7 +2,7 @@
 internal import Blocks
 internal import ImageFormat
 internal import Linux
-internal import SessionProtocol
+package import SessionProtocol
 internal import SessionTransport
 
 /// What `imgserv mcast` was asked to do.

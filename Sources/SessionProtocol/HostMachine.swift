@@ -12,7 +12,7 @@ package struct HostMachine: ~Copyable {
     /// Everyone who was let in, in the order of joining; indices stay.
     package internal(set) var snapshots: [ParticipantSnapshot] = []
     /// The host this one has given way to (HostRivals.swift).
-    package internal(set) var otherHost: (endpoint: Endpoint, fingerprint: Fingerprint)?
+    package internal(set) var otherHost: FoundHost?
 
     let configuration: HostConfiguration
     let hostKey: PublicKey

@@ -1,6 +1,30 @@
 // Other hosts that announce the session's name: they are told of, or this one gives way.
 internal import Blocks
 
+/// A host that announced a session under a key it holds.
+package struct FoundHost: Equatable, Sendable, CustomStringConvertible {
+    /// Where participants connect to.
+    package let endpoint: Endpoint
+    package let fingerprint: Fingerprint
+    /// Whether the session has started.
+    package let isRunning: Bool
+    /// Registered participants, and how many are still needed; the latter is 0 where no number starts the session.
+    package let joined: Int
+    package let needed: Int
+
+    /// The host of an announcement, whose signature the caller has checked, that came from `address`.
+    package init(_ announce: AnnounceMessage, from address: Address) {
+        endpoint = announce.endpoint(heardFrom: address)
+        fingerprint = announce.hostKey.fingerprint
+        isRunning = announce.state == .running
+        joined = Int(announce.joined)
+        needed = Int(announce.needed)
+    }
+
+    /// As sentences name it: address and fingerprint.
+    package var description: String { "\(endpoint.address) (\(fingerprint))" }
+}
+
 /// Another host of the same name; its announcement was signed.
 struct Rival {
     let key: PublicKey
@@ -40,31 +64,21 @@ extension HostMachine {
             guard rivals.count < Tuning.mostHosts else { return }
         }
         guard signatures.take(now: now), let announce = try? AnnounceMessage(from: bytes) else { return }
-        let isRunning = announce.state == .running
+        let other = FoundHost(announce, from: from.address)
         if let known {
-            rivals[known].isRunning = isRunning
+            rivals[known].isRunning = other.isRunning
         } else {
-            rivals.append(Rival(key: announce.hostKey, isRunning: isRunning))
+            rivals.append(Rival(key: announce.hostKey, isRunning: other.isRunning))
         }
-        let endpoint = announce.endpoint(heardFrom: from.address)
         let isFirst = announce.hostKey.bytes.lexicographicallyPrecedes(hostKey.bytes)
-        if configuration.yields, session.state == .registering, isRunning || isFirst {
-            return giveWay(to: endpoint, announce.hostKey.fingerprint, now: now)
+        if configuration.yields, session.state == .registering, other.isRunning || isFirst {
+            otherHost = other
+            return stop(
+                .yielded, reason: "the session \(configuration.name) is hosted by \(other)", now: now)
         }
         guard known == nil else { return }
-        notice(
-            """
-            another host announces the session \(configuration.name): \(endpoint.address) \
-            (\(announce.hostKey.fingerprint))
-            """)
+        notice("another host announces the session \(configuration.name): \(other)")
         // It is to know of this one at once, not within a second.
         emit(.datagram(.everyone, announcement()))
-    }
-
-    private mutating func giveWay(to endpoint: Endpoint, _ fingerprint: Fingerprint, now: UInt64) {
-        otherHost = (endpoint, fingerprint)
-        let reason =
-            "the session \(configuration.name) is hosted by \(endpoint.address) (\(fingerprint))"
-        stop(.yielded, reason: reason, now: now)
     }
 }

@@ -3,18 +3,6 @@ package import Blocks
 internal import Linux
 package import SessionProtocol
 
-/// A host that announced a session under a key it holds.
-package struct FoundHost: Sendable {
-    /// Where participants connect to.
-    package let endpoint: Endpoint
-    package let fingerprint: Fingerprint
-    /// Whether the session has started.
-    package let isRunning: Bool
-    /// Registered participants, and how many are still needed; the latter is 0 where no number starts the session.
-    package let joined: Int
-    package let needed: Int
-}
-
 /// The question who hosts a session of a name.
 package enum HostSearch {
     /// How often it is asked, and how soon a cancellation is noticed, in nanoseconds.
@@ -58,24 +46,13 @@ package enum HostSearch {
                     guard found == nil, checks < mostChecks, AnnounceMessage.claims(session, in: datagram)
                     else { return }
                     checks += 1
-                    found = FoundHost(datagram, from: from)
+                    guard let announce = try? AnnounceMessage(from: datagram), announce.state != .ended else {
+                        return
+                    }
+                    found = FoundHost(announce, from: from.address)
                 }
             }
         }
         return found
-    }
-}
-
-extension FoundHost {
-    /// The host of an announcement whose signature holds; nil for any other, and for a session that has ended.
-    fileprivate init?(_ datagram: RawSpan, from: Endpoint) {
-        guard let announce = try? AnnounceMessage(from: datagram), announce.state != .ended else {
-            return nil
-        }
-        endpoint = announce.endpoint(heardFrom: from.address)
-        fingerprint = announce.hostKey.fingerprint
-        isRunning = announce.state == .running
-        joined = Int(announce.joined)
-        needed = Int(announce.needed)
     }
 }

@@ -60,15 +60,3 @@ package struct HostSettings: Sendable {
     /// Mbit/s that no link of today exceeds.
     private static let fastestLink = 100_000
 }
-
-/// How a hosted session ended.
-package struct HostOutcome: Sendable {
-    /// Whether everyone who was let in is done.
-    package let isComplete: Bool
-    /// One sentence.
-    package let text: String
-    package let session: SessionSnapshot
-    package let participants: [ParticipantSnapshot]
-    /// The host this one gave way to: where participants connect to, and its key's fingerprint; nil: it did not.
-    package let otherHost: (endpoint: Endpoint, fingerprint: Fingerprint)?
-}

@@ -4,6 +4,7 @@ internal import Blocks
 internal import FoundationEssentials
 internal import Linux
 internal import Server
+internal import SessionProtocol
 
 struct HostCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
