@@ -111,5 +111,5 @@ package struct HostReport: Encodable, Sendable {
 
 extension ParticipantSnapshot {
     /// "52:54:00:12:34:56".
-    var macText: String { mac.map { [$0].hex }.joined(separator: ":") }
+    package var macText: String { mac.map { [$0].hex }.joined(separator: ":") }
 }

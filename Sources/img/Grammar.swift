@@ -101,8 +101,8 @@ package enum Grammar {
     }
 
     private static let valueOptions: Set<String> = [
-        "--clients", "--compression", "--disks", "--exclude", "--interface", "--key", "--linger", "--rate",
-        "--start", "--ttl", "--wait",
+        "--clients", "--compression", "--disks", "--exclude", "--file", "--interface", "--key", "--linger",
+        "--rate", "--start", "--ttl", "--wait",
     ]
 
     /// Whether the word cannot be a file or session name: `key=value` with a known key, in a place for a name.
@@ -128,7 +128,7 @@ package enum Grammar {
                 "clients": .value(option: "--clients"), "t": .value(option: "--wait"),
                 "time": .value(option: "--wait"), "comp": .value(option: "--compression"),
                 "rate": .value(option: "--rate"), "ttl": .value(option: "--ttl"),
-                "linger": .value(option: "--linger"), "file": .missing,
+                "linger": .value(option: "--linger"), "file": .value(option: "--file"),
             ])
         default: return [:]
         }

@@ -23,7 +23,11 @@ package final class LiveFrames: FrameProvider {
     /// Ascending by number.
     private let items: [CaptureItem]
     private let source: DiskContent
+    private let reader: RescuingReader
     private let workers: BoundedQueue<Worker>
+    private let unreadable = Mutex<Set<ClosingRecord.Unreadable>>([])
+    /// Called once with each range that cannot be read: the image's disk from 0, and the range.
+    private let whenUnreadable: @Sendable (Int, Extent) -> Void
     private let content = Atomic<UInt64>(0)
     private let encoded = Atomic<UInt64>(0)
 
@@ -41,10 +45,18 @@ package final class LiveFrames: FrameProvider {
     }
 
     /// Opens the disks of `plan` for reading and keeps them read-only for everybody until `close`.
-    package init(_ plan: CapturePlan, compression: Compression) throws {
+    ///
+    /// `whenUnreadable` is called once with each range of an image disk (from 0) that cannot be read and is sent as
+    /// zeros, by the thread that asks for the frame.
+    package init(
+        _ plan: CapturePlan, compression: Compression,
+        whenUnreadable: @escaping @Sendable (Int, Extent) -> Void
+    ) throws {
         layout = plan.layout
         items = plan.items.sorted { $0.number < $1.number }
+        self.whenUnreadable = whenUnreadable
         source = try DiskContent(plan)
+        reader = RescuingReader(source: source, disks: plan.manifest.disks)
         let longest = items.reduce(1) { max($0, $1.length) }
         maximumFrameBytes = FramePrefix.byteCount + FrameHeader.maximumLength + longest
         workers = BoundedQueue(capacity: concurrency)
@@ -62,12 +74,13 @@ package final class LiveFrames: FrameProvider {
         guard let item = item(chunk) else { throw ImagingError("the capture has no chunk \(chunk)") }
         guard let worker = workers.take() else { throw ImagingError("the capture has ended") }
         defer { _ = workers.put(worker) }
-        try read(item, into: worker.content)
+        let lost = try unsafe reader.read(item, into: worker.content.bytes)
+        note(lost, disk: item.disk)
         let (header, isStored) = worker.encoder.withLock { encoder in
             worker.content.withBytes(item.length) { span in
                 unsafe encoder.encode(
                     kind: item.kind, number: item.number, disk: item.disk, extents: item.extents,
-                    roles: item.roles, content: span, payload: worker.payload.bytes)
+                    roles: item.roles, unreadable: lost, content: span, payload: worker.payload.bytes)
             }
         }
         let payload = isStored ? worker.content : worker.payload
@@ -86,13 +99,15 @@ package final class LiveFrames: FrameProvider {
     /// Gives the disks their read-only flags back as they were; call it when no frame is asked for any more.
     package func close() throws { try source.close() }
 
-    private func read(_ item: CaptureItem, into buffer: AlignedBuffer) throws {
-        var position = 0
-        for extent in item.extents {
-            let part = unsafe UnsafeMutableRawBufferPointer(
-                rebasing: buffer.bytes[position..<position + Int(extent.length)])
-            try unsafe source.read(part, disk: item.disk, offset: extent.offset)
-            position += Int(extent.length)
+    /// What could not be read so far and was sent as zeros.
+    package var unreadableRanges: [ClosingRecord.Unreadable] { unreadable.withLock { Array($0) } }
+
+    private func note(_ lost: [Extent], disk: Int) {
+        for extent in lost {
+            let range = ClosingRecord.Unreadable(disk: disk, extent: extent)
+            // A later sweep finds the same ranges again.
+            let isNew = unreadable.withLock { $0.insert(range).inserted }
+            if isNew { whenUnreadable(disk, extent) }
         }
     }
 

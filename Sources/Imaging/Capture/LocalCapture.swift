@@ -37,6 +37,10 @@ package final class LocalCapture: Sendable {
         package let fileBytes: UInt64
         package let frameCount: UInt64
         package let seconds: Double
+        /// What could not be read and is zeros in the image.
+        package let unreadable: UnreadableSectors
+        /// A sentence for each disk that has some of it; empty for sound disks.
+        package let warnings: [String]
     }
 
     private let options: Options
@@ -104,7 +108,8 @@ package final class LocalCapture: Sendable {
         let writer = try StoredImageWriter(
             path: options.path, manifest: plan.manifest, existing: plan.existing)
         let pipeline = CapturePipeline(
-            layout: plan.layout, compression: compression, source: content, progress: progress)
+            layout: plan.layout, compression: compression,
+            reader: RescuingReader(source: content, disks: plan.manifest.disks), progress: progress)
         let outcome = Swift.Result {
             try cancellation.begin(pipeline)
             try unsafe pipeline.run(plan.items) { header, prefixAndHeader, payload in
@@ -115,8 +120,10 @@ package final class LocalCapture: Sendable {
         try outcome.get()
         try plan.release()
         let (totals, byteCount) = try writer.finish()
+        let unreadable = UnreadableSectors(totals.unreadable, disks: plan.manifest.disks)
         return Result(
             contentBytes: totals.contentBytes, fileBytes: byteCount, frameCount: totals.frameCount,
-            seconds: Double(MonotonicClock.now() - began) / 1e9)
+            seconds: Double(MonotonicClock.now() - began) / 1e9, unreadable: unreadable,
+            warnings: unreadable.warnings { plan.sources[$0].disk.path })
     }
 }

@@ -162,6 +162,16 @@ package final class MasterSession: Sendable {
         return result
     }
 
+    /// Keeps the last figures and lets go of what gave them.
+    private func settle() {
+        let last = snapshot
+        state.withLock { state in
+            state.snapshot = last
+            state.runner = nil
+            state.frames = nil
+        }
+    }
+
     private func checkCancellation() throws {
         if let reason = state.withLock({ $0.stopReason }) { throw ImagingError(reason) }
     }
@@ -180,8 +190,18 @@ package final class MasterSession: Sendable {
     }
 
     private func host(_ plan: CapturePlan, on interface: HostInterface) throws -> Outcome {
-        let frames = try LiveFrames(plan, compression: compression)
+        let frames = try LiveFrames(plan, compression: compression) { [self] disk, extent in
+            // Frames are asked for by the runner, so there is one.
+            let sectors = UnreadableSectors(
+                [ClosingRecord.Unreadable(disk: disk, extent: extent)], disks: plan.manifest.disks)
+            for run in sectors.runs {
+                state.withLock { $0.runner }?.notify(
+                    "disk \(run.disk) (\(plan.sources[disk].disk.path)): \(run.counted) from \(run.sector) "
+                        + (run.count == 1 ? "is" : "are") + " sent as zeros")
+            }
+        }
         let outcome = Result { try host(plan, frames, on: interface) }
+        settle()
         try frames.close()
         return try outcome.get()
     }
@@ -240,7 +260,8 @@ package final class MasterSession: Sendable {
                     outcome, name: options.name, path: sources, fingerprint: runner.fingerprint,
                     chunks: plan.existing.count, nanoseconds: now - opened),
                 imageBytes: plan.manifest.usedBytes, figures: frames.figures,
-                nanoseconds: started.map { now - $0 } ?? 0))
+                unreadable: UnreadableSectors(frames.unreadableRanges, disks: plan.manifest.disks),
+                disks: plan.sources.map(\.disk.path), nanoseconds: started.map { now - $0 } ?? 0))
     }
 
     /// What the session waits for, in words.

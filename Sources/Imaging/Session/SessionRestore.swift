@@ -15,6 +15,8 @@ package final class SessionRestore: Sendable {
         package var interface: String?
         /// The words of disks=; nil without, `["discard"]` to throw the data away.
         package var disks: [String]?
+        /// The image file to record the session into, instead of any disk.
+        package var file: String?
         /// Fingerprint of the only host key to believe.
         package var key: String?
         package var verify: Bool
@@ -22,13 +24,13 @@ package final class SessionRestore: Sendable {
         package var planOnly: Bool
 
         package init(
-            name: String, interface: String? = nil, disks: [String]? = nil, key: String? = nil,
-            verify: Bool = false,
-            planOnly: Bool = false
+            name: String, interface: String? = nil, disks: [String]? = nil, file: String? = nil,
+            key: String? = nil, verify: Bool = false, planOnly: Bool = false
         ) {
             self.name = name
             self.interface = interface
             self.disks = disks
+            self.file = file
             self.key = key
             self.verify = verify
             self.planOnly = planOnly
@@ -40,8 +42,12 @@ package final class SessionRestore: Sendable {
         package let contentBytes: UInt64
         /// Seconds from the first need to the last write.
         package let seconds: Double
-        /// Disks written to; none for discard.
+        /// Disks written to; none for discard and for a recording.
         package let disks: [String]
+        /// What was recorded, with file=.
+        package let recording: SessionRecording.Result?
+        /// What of the source could not be read: a sentence and then the places; empty where there is nothing.
+        package let warnings: [String]
         /// What the network delivered and lost, in one sentence.
         package fileprivate(set) var network = ""
     }
@@ -64,6 +70,7 @@ package final class SessionRestore: Sendable {
         guard (1...255).contains(options.name.utf8.count) else {
             throw ImagingError("a session's name has 1 to 255 bytes")
         }
+        let room = try options.file.map { try SessionRecording.check(path: $0) }
         disks = try LocalDisks(
             DiskInventory.Context(), words: options.disks == ["discard"] ? nil : options.disks)
         var settings = ParticipantSettings(name: options.name)
@@ -76,6 +83,9 @@ package final class SessionRestore: Sendable {
         }
         let shown = options.disks == nil ? disks.all : disks.named
         settings.disks = shown.prefix(64).map { DiskSummary(text: "\($0.name) \($0.model)", size: $0.size) }
+        if let file = options.file, let room {
+            settings.disks = [DiskSummary(text: "recording to \(file)", size: room)]
+        }
         report("waiting for session \(options.name)")
         // The host tells how many are there every second; a line is worth showing only when it changes.
         let last = LastLine()
@@ -97,9 +107,7 @@ package final class SessionRestore: Sendable {
                 return nil
             }
             try runner.finish(
-                .done(
-                    bytes: result.contentBytes,
-                    text: discards ? "received and discarded (not hashed)" : "restored"))
+                .done(bytes: result.contentBytes, text: doneText(result)))
             result.network = SessionRestore.sentence(runner.progress, runner.lossBursts)
             return result
         } catch {
@@ -130,6 +138,7 @@ package final class SessionRestore: Sendable {
         } catch let error as DecodeError {
             throw ImagingError("session \(options.name) has an unusable image: \(error)")
         }
+        if let path = options.file { return try record(path, accepted, manifest, layout, progress) }
         var plan: RestorePlan?
         if discards {
             let verb = options.planOnly ? "would receive" : "receiving"
@@ -145,6 +154,7 @@ package final class SessionRestore: Sendable {
         if options.planOnly { return nil }
         progress.begin("receiving", totalBytes: manifest.usedBytes, totalChunks: accepted.existing.count)
         let began = MonotonicClock.now()
+        let lost: [ClosingRecord.Unreadable]
         if let plan {
             let pipeline = RestorePipeline(
                 layout: layout, wanted: accepted.existing, source: SessionFrameSource(runner),
@@ -152,18 +162,57 @@ package final class SessionRestore: Sendable {
             self.pipeline.withLock { $0 = pipeline }
             runner.need(accepted.existing)
             try pipeline.run(verify: options.verify)
+            lost = pipeline.unreadable
         } else {
             runner.need(accepted.existing)
-            try discard(accepted.existing, layout, progress)
+            lost = try discard(accepted.existing, layout, progress)
         }
         return Result(
             contentBytes: manifest.usedBytes, seconds: Double(MonotonicClock.now() - began) / 1e9,
-            disks: plan?.assignments.map(\.target.path) ?? [])
+            disks: plan?.assignments.map(\.target.path) ?? [], recording: nil,
+            warnings: UnreadableSectors(lost, disks: manifest.disks)
+                .warnings(of: discards ? "in what was received" : "on the disk") { disk in
+                    plan?.assignments.first { $0.imageDisk == disk }?.target.path ?? "disk \(disk + 1)"
+                })
+    }
+
+    /// Keeps the session as the image file `path`.
+    private func record(
+        _ path: String, _ accepted: AcceptedSession, _ manifest: Manifest, _ layout: ChunkLayout,
+        _ progress: Progress
+    ) throws -> Result {
+        let recording = try SessionRecording(
+            path: path, manifest: accepted.manifest, layout: layout, wanted: accepted.existing,
+            source: SessionFrameSource(runner), progress: progress)
+        if let notice = try recording.spaceNotice(usedBytes: manifest.usedBytes) { report(notice) }
+        progress.begin("recording", totalBytes: manifest.usedBytes, totalChunks: accepted.existing.count)
+        let began = MonotonicClock.now()
+        runner.need(accepted.existing)
+        let recorded = try recording.run()
+        return Result(
+            contentBytes: recorded.contentBytes, seconds: Double(MonotonicClock.now() - began) / 1e9,
+            disks: [], recording: recorded,
+            warnings: UnreadableSectors(recorded.unreadable, disks: manifest.disks)
+                .warnings(of: "in the image") { "disk \($0 + 1)" })
+    }
+
+    /// What the host's summary says of this machine.
+    private func doneText(_ result: Result) -> String {
+        let done =
+            result.recording.map { "recorded to \($0.path)" }
+            ?? (discards ? "received and discarded (not hashed)" : "restored")
+        guard let first = result.warnings.first else { return done }
+        return "\(done), \(first): " + result.warnings.dropFirst().joined(separator: "; ")
     }
 
     /// Takes every chunk, its seal checked, and throws it away: nothing but the network is measured.
-    private func discard(_ wanted: ChunkSet, _ layout: ChunkLayout, _ progress: Progress) throws {
+    ///
+    /// Returns what of it the source could not read.
+    private func discard(
+        _ wanted: ChunkSet, _ layout: ChunkLayout, _ progress: Progress
+    ) throws -> [ClosingRecord.Unreadable] {
         var missing = wanted
+        var lost: [ClosingRecord.Unreadable] = []
         while let frame = try runner.nextFrame() {
             do throws(DecodeError) {
                 let header = try frame.withBytes { span throws(DecodeError) in
@@ -172,6 +221,9 @@ package final class SessionRestore: Sendable {
                 }
                 progress.add(frame: frame.byteCount)
                 progress.add(content: header.rawLength)
+                lost += header.unreadable.map {
+                    ClosingRecord.Unreadable(disk: header.disk, extent: $0)
+                }
                 missing.remove(frame.chunk)
                 runner.chunkDone(frame.chunk)
             } catch {
@@ -182,6 +234,7 @@ package final class SessionRestore: Sendable {
         guard missing.isEmpty else {
             throw ImagingError("\(missing.count) of \(wanted.count) chunks did not arrive")
         }
+        return lost
     }
 
     /// What the network did: how many symbols came, how many were lost where, and whether singly or in a row.

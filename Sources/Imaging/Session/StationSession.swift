@@ -1,4 +1,5 @@
 // This machine's part in a session: participant, master, or whichever of them it turns out to be.
+internal import Blocks
 internal import Disk
 internal import Linux
 internal import SessionProtocol
@@ -93,6 +94,9 @@ package final class StationSession: Sendable {
     /// Makes this machine the master if it still waits for a host; says so if it cannot be.
     package func becomeMaster() {
         guard options.role == nil else { return }
+        guard options.master.disks != ["discard"] else {
+            return report("disks=discard is for participants: without it this machine could be the master")
+        }
         enum Answer {
             case turn(SessionRestore)
             case taken(Endpoint)
@@ -180,17 +184,21 @@ package final class StationSession: Sendable {
                     + "overwritten: to write the session's image to them, type 'img session \(name) client disks=...'"
             )
         }
+        report("session \(name) has a master already: \(who)")
+        var part = options.participant
+        part.key = other.fingerprint.description
+        part.disks = nil
+        if let file = part.file {
+            report("this machine takes part in it instead and records it to \(file.onScreen); Ctrl-C leaves")
+            return try takePart(part, progress)
+        }
         let targets = try LocalDisks(DiskInventory.Context(), words: nil).all
             .filter { $0.refusals(for: .restore, named: false).isEmpty }
             .map { "\($0.path) (\($0.size.asBytes))" }
-        report("session \(name) has a master already: \(who)")
         report(
             "THIS MACHINE TAKES PART IN IT INSTEAD, AND ITS DISKS WILL BE OVERWRITTEN once the session starts: "
                 + (targets.isEmpty ? "none is eligible" : targets.joined(separator: ", ")) + "; Ctrl-C leaves"
         )
-        var part = options.participant
-        part.key = other.fingerprint.description
-        part.disks = nil
         return try takePart(part, progress)
     }
 }

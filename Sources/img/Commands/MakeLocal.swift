@@ -52,6 +52,10 @@ struct MakeLocal: ParsableCommand {
             "\(file): \(result.contentBytes.asBytes) of content in \(result.fileBytes.asBytes), "
                 + "\(result.frameCount) chunks, \(result.seconds.fixed(1)) s, "
                 + "\((Double(result.contentBytes) / 1e6 / max(result.seconds, 0.001)).withThreeDigits) MB/s")
+        for warning in result.warnings { Console.print("WARNING: \(warning)") }
+        if !result.unreadable.isEmpty {
+            Console.print("\(file): \(result.unreadable.completed("in the image"))")
+        }
     }
 }
 

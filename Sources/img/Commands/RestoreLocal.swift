@@ -36,5 +36,8 @@ struct RestoreLocal: ParsableCommand {
             "\(file): every chunk restored, its hash proven\(verify ? ", read back and compared" : ""): "
                 + "\(restore.contentBytes.asBytes) in \(seconds.fixed(1)) s, "
                 + "\((Double(restore.contentBytes) / 1e6 / max(seconds, 0.001)).withThreeDigits) MB/s")
+        for (index, line) in restore.warnings.enumerated() {
+            Console.print(index == 0 ? "WARNING: \(file): \(line)" : "  \(line)")
+        }
     }
 }

@@ -7,11 +7,12 @@ internal import Linux
 struct SessionCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "session",
-        abstract: "Take part in a multicast session, or be its master: the machine whose disks the others get.",
+        abstract:
+            "Take part in a multicast session, or be its master: the machine whose disks the others get.",
         usage: """
             img session NAME [master|client] [clients=N [t=MIN]] [TIME] [comp=0-9|none|speed|balanced|size]
-                [if=INTERFACE] [disks=A,B|disks=discard] [rate=MBIT] [ttl=N] [key=FINGERPRINT] [linger=MIN]
-                [whole] [verify] [plan]
+                [if=INTERFACE] [disks=A,B|disks=discard|file=PATH] [rate=MBIT] [ttl=N] [key=FINGERPRINT]
+                [linger=MIN] [whole] [verify] [plan]
             """,
         discussion: """
             A participant waits for the session and puts its image on the local disks; what is on them is lost. Nothing
@@ -39,6 +40,7 @@ struct SessionCommand: ParsableCommand {
             For a participant:
 
               disks=A,B    the image's first disk goes to A, its second to B; 'discard' receives and writes nothing
+              file=PATH    keep the session as an image file instead; no disk is touched
               key=         the only host key to believe: the fingerprint that the host shows
               verify       read every chunk back from the disk and compare its hash
 
@@ -66,6 +68,7 @@ struct SessionCommand: ParsableCommand {
     @Option(name: .customLong("disks"), help: "The disks (word: disks=).") var disks: String?
     @Option(name: .customLong("rate"), help: "Mbit/s (word: rate=).") var rate: Int?
     @Option(name: .customLong("ttl"), help: "Routers multicast may pass (word: ttl=).") var ttl: UInt8 = 16
+    @Option(name: .customLong("file"), help: "The image file to record to (word: file=).") var file: String?
     @Option(name: .customLong("key"), help: "Fingerprint of the host's key (word: key=).") var key: String?
     @Option(name: .customLong("linger"), help: "Minutes (word: linger=).") var linger: Double?
     @Flag(name: .customLong("whole"), help: "Capture hibernated systems block by block (word: whole).")
@@ -105,6 +108,9 @@ struct SessionCommand: ParsableCommand {
         guard linger.map({ (0...1440).contains($0) }) ?? true else {
             throw ValidationError("linger= takes 0 to 1440 minutes")
         }
+        if file != nil, disks != nil || verify || planOnly {
+            throw ValidationError("file= records the session and takes no disks=, verify or plan beside it")
+        }
         if verify, disks == "discard" {
             throw ValidationError(
                 "disks=discard writes nothing that verify could read back: leave one of them out")
@@ -122,7 +128,8 @@ struct SessionCommand: ParsableCommand {
             throw ValidationError("\(word) is for the master of a session, not for a client")
         }
         let ofClient = [
-            key.map { _ in "key=" }, verify ? "verify" : nil, disks == "discard" ? "disks=discard" : nil,
+            key.map { _ in "key=" }, file.map { _ in "file=" }, verify ? "verify" : nil,
+            disks == "discard" ? "disks=discard" : nil,
         ].compactMap(\.self)
         if master, let word = ofClient.first {
             throw ValidationError("\(word) is for the clients of a session, not for its master")
@@ -185,7 +192,7 @@ struct SessionCommand: ParsableCommand {
         host.planOnly = planOnly
         host.creator = "img \(programVersion)"
         let part = SessionRestore.Options(
-            name: name, interface: interface, disks: disks?.asDiskList, key: key, verify: verify,
+            name: name, interface: interface, disks: disks?.asDiskList, file: file, key: key, verify: verify,
             planOnly: planOnly)
         return StationSession.Options(
             role: master ? .master : client ? .participant : nil, participant: part, master: host)
@@ -193,13 +200,17 @@ struct SessionCommand: ParsableCommand {
 
     private func show(_ result: SessionRestore.Result) {
         let place =
-            result.disks.isEmpty
-            ? "received and discarded (not hashed)"
-            : "restored to \(result.disks.joined(separator: ", ")), its hash proven"
+            result.recording.map { "recorded to \($0.path), \($0.fileBytes.asBytes)" }
+            ?? (result.disks.isEmpty
+                ? "received and discarded (not hashed)"
+                : "restored to \(result.disks.joined(separator: ", ")), its hash proven")
         Console.print(
             "session \(name): every chunk \(place): \(result.contentBytes.asBytes) in "
                 + "\(result.seconds.fixed(1)) s, "
                 + "\((Double(result.contentBytes) / 1e6 / max(result.seconds, 0.001)).withThreeDigits) MB/s")
+        for (index, line) in result.warnings.enumerated() {
+            Console.print(index == 0 ? "WARNING: session \(name): \(line)" : "  \(line)")
+        }
         Console.print(result.network)
         if !result.disks.isEmpty {
             Console.print("next: type grub.s to make the disk bootable, then press Ctrl+Alt+Del")
