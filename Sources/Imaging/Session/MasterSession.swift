@@ -75,6 +75,7 @@ package final class MasterSession: Sendable {
         var snapshot: Snapshot
         var runner: HostRunner?
         var frames: LiveFrames?
+        var roll: HostRoll?
         var startedAt: UInt64?
         var stopReason: String?
     }
@@ -169,6 +170,8 @@ package final class MasterSession: Sendable {
             state.snapshot = last
             state.runner = nil
             state.frames = nil
+            // It knows the runner, and with it the sockets.
+            state.roll = nil
         }
     }
 
@@ -225,14 +228,18 @@ package final class MasterSession: Sendable {
         settings.linger = UInt64(options.linger * 60e9)
         settings.yields = true
         let notes = HostNotes()
-        let roll = HostRoll()
         let runner = try HostRunner(settings, frames: frames) { [self] event in
-            if case .started = event { state.withLock { $0.startedAt = MonotonicClock.now() } }
-            if let line = roll.sentence(event) { notes.add(line) }
+            let roll = state.withLock { state in
+                if case .started = event { state.startedAt = MonotonicClock.now() }
+                return state.roll
+            }
+            if let line = roll?.sentence(event) { notes.add(line) }
         }
+        let roll = HostRoll()
         roll.attend(runner)
         try state.withLock { state in
             if let reason = state.stopReason { throw ImagingError(reason) }
+            state.roll = roll
             state.runner = runner
             state.frames = frames
             state.snapshot.phase = .hosting

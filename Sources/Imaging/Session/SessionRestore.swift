@@ -22,6 +22,8 @@ package final class SessionRestore: Sendable {
         package var verify: Bool
         /// Whether to print the plan and leave.
         package var planOnly: Bool
+        /// Routers a search for the host may pass.
+        package var ttl: UInt8 = 16
 
         package init(
             name: String, interface: String? = nil, disks: [String]? = nil, file: String? = nil,
@@ -75,6 +77,7 @@ package final class SessionRestore: Sendable {
             DiskInventory.Context(), words: options.disks == ["discard"] ? nil : options.disks)
         var settings = ParticipantSettings(name: options.name)
         settings.interface = options.interface
+        settings.ttl = options.ttl
         if let key = options.key {
             guard let fingerprint = Fingerprint(key) else {
                 throw ImagingError("key= takes a fingerprint of 4 groups of 4 characters, not '\(key)'")

@@ -191,9 +191,10 @@ struct SessionCommand: ParsableCommand {
         host.captureHibernated = whole
         host.planOnly = planOnly
         host.creator = "img \(programVersion)"
-        let part = SessionRestore.Options(
+        var part = SessionRestore.Options(
             name: name, interface: interface, disks: disks?.asDiskList, file: file, key: key, verify: verify,
             planOnly: planOnly)
+        part.ttl = ttl
         return StationSession.Options(
             role: master ? .master : client ? .participant : nil, participant: part, master: host)
     }
