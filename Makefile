@@ -65,7 +65,7 @@ bench-disk: build ## capture and restore beside partclone, zstd and dd on one di
 	IMG_BIN_DIR=$(BIN) Benchmarks/capture-restore
 
 bench-live: build ## a live session beside the multicast of a ready image, and what each compression level costs
-	IMG_BIN_DIR=$(BIN) Benchmarks/live/run
+	status=0; IMG_BIN_DIR=$(BIN) Benchmarks/live/run || status=$$?; Benchmarks/live/run report; exit $$status
 
 bench-allocations: build ## what a session allocates per datagram
 	IMG_BIN_DIR=$(BIN) Benchmarks/allocations/run
