@@ -50,7 +50,7 @@ package struct UnreadableSectors: Equatable, Sendable {
     /// Sectors in all.
     package var count: UInt64 { runs.reduce(0) { $0 + $1.count } }
     /// "3 unreadable sectors".
-    private var counted: String { count == 1 ? "1 unreadable sector" : "\(count) unreadable sectors" }
+    package var counted: String { count == 1 ? "1 unreadable sector" : "\(count) unreadable sectors" }
 
     /// What a capture says: one sentence for each disk that has some; `name` is asked with the disk's index from 0.
     package func warnings(name: (Int) -> String) -> [String] {

@@ -117,10 +117,11 @@ package final class RescuingReader: Sendable {
     /// Halves what cannot be read until it is one piece, which is given up.
     private func rescue(_ extent: Extent, _ disk: Int, _ bytes: UnsafeMutableRawBufferPointer) throws {
         guard let middle = middle(of: extent, pieces[disk]) else {
-            unsafe bytes.initializeMemory(as: UInt8.self, repeating: 0)
             let known = unsafe source.patch(bytes, disk: disk, offset: extent.offset)
                 .roundedInward(to: sectorSizes[disk])
-            return try giveUp(ExtentSet([extent]).subtracting(known), disk)
+            let lost = ExtentSet([extent]).subtracting(known)
+            for hole in lost.extents { unsafe zero(hole, of: extent, in: bytes) }
+            return try giveUp(lost, disk)
         }
         for half in [Extent(extent.offset..<middle), Extent(middle..<extent.end)] {
             let target = unsafe slice(half, of: extent, in: bytes)

@@ -73,7 +73,7 @@ package final class LocalRestore: Sendable {
     package var description: [String] {
         var lines = plan.description(of: image.manifest)
         if let damage = image.origin.damage { lines.append("\(path): \(damage)") }
-        if !unreadable.isEmpty { lines.append("\(path) was made \(unreadable.completed("in the image"))") }
+        if !unreadable.isEmpty { lines.append("\(path): \(unreadable.counted) of the source are zeros") }
         return lines
     }
 
