@@ -17,23 +17,12 @@ package enum WallClock {
     /// Seconds since 1970-01-01T00:00:00Z.
     package static func now() -> Int64 { Int64(time(nil)) }
 
-    /// Seconds from `moment` (since 1970) until a clock on the wall shows `hour`:`minute` next, at least one (C functions
-    /// `localtime_r` and `mktime`): the night in which the clocks are changed counts as it is.
+    /// Seconds from `moment` (since 1970) until a clock on the wall shows `hour`:`minute` next, at least one.
+    ///
+    /// A night in which the clocks are changed counts as it is (C functions `localtime_r` and `mktime`).
     package static func seconds(untilHour hour: Int, minute: Int, from moment: Int64) -> Int64 {
-        var now = time_t(moment)
-        var local = tm()
-        unsafe localtime_r(&now, &local)
-        for day in 0...1 {
-            var then = local
-            then.tm_mday += Int32(day)
-            (then.tm_hour, then.tm_min, then.tm_sec, then.tm_isdst) = (Int32(hour), Int32(minute), 0, -1)
-            let seconds = Int64(unsafe mktime(&then)) - moment
-            if seconds > 0 { return seconds }
-        }
-        return secondsPerDay
+        clinux_seconds_until(Int32(hour), Int32(minute), moment)
     }
-
-    private static let secondsPerDay: Int64 = 86_400
 
     /// The moment `seconds` since 1970 as RFC 3339 text in UTC: "2026-11-21T09:30:00Z".
     package static func text(_ seconds: Int64) -> String {

@@ -2,6 +2,7 @@
 internal import CLinux
 internal import Glibc
 internal import Synchronization
+internal import SystemPackage
 
 /// The keys pressed at standard input's terminal, one by one and not shown.
 ///
@@ -63,7 +64,7 @@ package final class Keyboard: Sendable {
     private static func read(_ input: Int32) -> [Character]? {
         var bytes = [UInt8](repeating: 0, count: 64)
         let (count, error) = unsafe bytes.withUnsafeMutableBytes { buffer in
-            unsafe withErrno { unsafe Glibc.read(input, buffer.baseAddress, buffer.count) }
+            withErrno { unsafe Glibc.read(input, buffer.baseAddress, buffer.count) }
         }
         guard count > 0 else { return count < 0 && error == .interrupted ? [] : nil }
         return Keyboard.keys(bytes.prefix(count))

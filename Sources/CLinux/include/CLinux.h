@@ -56,6 +56,8 @@ int clinux_set_thread_name(unsigned long thread, const char *name);
 int clinux_unshare(int flags);
 int clinux_pipe2(int fds[2], int flags);
 int clinux_fallocate(int fd, int mode, off_t offset, off_t length);
+// struct tm holds a pointer, which would make every use of it unsafe.
+int64_t clinux_seconds_until(int hour, int minute, int64_t moment);
 int clinux_memfd_create(const char *name, unsigned int flags);
 
 // The request numbers are function-like macros.

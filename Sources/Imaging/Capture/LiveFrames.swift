@@ -1,5 +1,5 @@
 // A session's frames straight from the disks: each chunk is read, encoded once and handed over when the host wants it.
-internal import Blocks
+package import Blocks
 package import ImageFormat
 internal import Linux
 internal import SessionProtocol

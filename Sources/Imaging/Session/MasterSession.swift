@@ -3,8 +3,9 @@ internal import Blocks
 internal import Disk
 internal import ImageFormat
 internal import Linux
+internal import Overlay
 package import SessionProtocol
-package import SessionTransport
+internal import SessionTransport
 internal import Synchronization
 
 /// A session hosted by this workstation, its image read live from its disks; they are only read.
@@ -60,6 +61,8 @@ package final class MasterSession: Sendable {
         /// Bytes of content read and of frames made of it so far, later sweeps included.
         package var contentRead: UInt64 = 0
         package var framesMade: UInt64 = 0
+
+        package init(name: String) { self.name = name }
     }
 
     /// What came of it.

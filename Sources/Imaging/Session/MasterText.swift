@@ -1,6 +1,6 @@
 // A master's state in words, for a screen of lines; pure, so that every state is tested.
 internal import Blocks
-package import SessionProtocol
+internal import SessionProtocol
 
 extension MasterSession.Snapshot {
     /// Participants a screen lists one by one; the rest are counted.
