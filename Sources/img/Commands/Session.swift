@@ -171,7 +171,7 @@ struct SessionCommand: ParsableCommand {
         case .hosted(let report):
             report.lines.forEach { Console.print($0) }
             guard report.isDone else {
-                Console.error("img: session \(name.onScreen): \(report.host.result.onScreen)")
+                Console.error("img: session \(name.onScreen): \(report.result.onScreen)")
                 throw ExitCode(1)
             }
         }
