@@ -2,6 +2,7 @@
 import Blocks
 import Imaging
 import Linux
+import SessionProtocol
 import SessionTransport
 import TestSupport
 import Testing
@@ -139,7 +140,8 @@ extension String {
                         try copy.addPartitions()
                         try check(copy.partition(1), "ext4")
                         try withMount(copy.partition(1), "ext4", readOnly: true) { root in
-                            #expect(try fileHashes(root) == files)
+                            let copied = try fileHashes(root)
+                            #expect(copied == files)
                         }
                     }
                 }
@@ -234,7 +236,7 @@ extension String {
                 // One that has somebody at its keys, who comes too late to make it the master.
                 let late = try Typist(
                     room.station(1, "disks=discard"), .init(when: "joined the session", press: "m"))
-                let found = try room.find(where: \.isRunning)
+                let found = try room.find(where: { $0.isRunning })
                 let second = try runAnyway(room.station(2, "master"))
                 #expect(second.status == 1)
                 #expect(
