@@ -110,7 +110,10 @@ let package = Package(
             ]),
         tests(
             "ImagingTests",
-            ["Imaging", "Disk", "Overlay", "ImageFormat", "Linux", "Blocks", "TestSupport", "img", system]),
+            [
+                "Imaging", "Disk", "Overlay", "ImageFormat", "SessionProtocol", "SessionTransport", "Linux",
+                "Blocks", "TestSupport", "img", system,
+            ]),
         tests("CommandTests", ["img", "imgserv", "Linux", "TestSupport"]),
     ]
 )

@@ -152,6 +152,21 @@ package struct ParticipantSnapshot: Sendable {
     package var chunksOverControl: Int = 0
     /// Its outcome in one sentence, once there is one.
     package var result: String?
+
+    package init(
+        name: String, endpoint: Endpoint, serial: String, mac: [UInt8], disks: [DiskSummary],
+        linkMegabits: UInt32, state: ParticipantState, chunksNeeded: Int, chunksDone: Int
+    ) {
+        self.name = name
+        self.endpoint = endpoint
+        self.serial = serial
+        self.mac = mac
+        self.disks = disks
+        self.linkMegabits = linkMegabits
+        self.state = state
+        self.chunksNeeded = chunksNeeded
+        self.chunksDone = chunksDone
+    }
 }
 
 /// What a screen shows of the session.
@@ -185,4 +200,6 @@ package struct SessionSnapshot: Sendable {
     /// Bytes of the frames the host has in memory, those on order included, and the most they may take.
     package var frameBytes = 0
     package var frameBytesLimit = 0
+
+    package init() {}
 }

@@ -90,12 +90,9 @@ package final class LocalCapture: Sendable {
         request.creator = options.creator
         request.interruption = cancellation.mapping
         report("asking the file systems which blocks are used")
-        let eligible = disks.all.filter { $0.refusals(for: .capture, named: false).isEmpty }
-        let taken = options.disks == nil ? eligible : disks.named
-        guard !taken.isEmpty else { throw ImagingError(disks.noneEligible(for: .capture)) }
         self.options = options
         self.compression = compression
-        plan = try CapturePlan(taken, named: options.disks != nil, request: request)
+        plan = try CapturePlan(try disks.sources(), named: options.disks != nil, request: request)
     }
 
     /// The plan in lines.

@@ -3,7 +3,7 @@ internal import Blocks
 internal import Disk
 internal import ImageFormat
 internal import Linux
-internal import SessionProtocol
+package import SessionProtocol
 internal import SessionTransport
 internal import Synchronization
 
@@ -22,6 +22,11 @@ package final class SessionRestore: Sendable {
         package var verify: Bool
         /// Whether to print the plan and leave.
         package var planOnly: Bool
+        /// Routers a search for the host may pass.
+        package var ttl: UInt8 = 16
+
+        /// Whether what comes is thrown away.
+        fileprivate var discards: Bool { disks == ["discard"] }
 
         package init(
             name: String, interface: String? = nil, disks: [String]? = nil, file: String? = nil,
@@ -57,8 +62,9 @@ package final class SessionRestore: Sendable {
     private let runner: ParticipantRunner
     private let report: @Sendable (String) -> Void
     private let pipeline = Mutex<RestorePipeline?>(nil)
+    private let sighting: Sighting
 
-    private var discards: Bool { options.disks == ["discard"] }
+    private var discards: Bool { options.discards }
 
     /// Looks at the disks and starts searching for the session; touches nothing.
     ///
@@ -74,6 +80,7 @@ package final class SessionRestore: Sendable {
             DiskInventory.Context(), words: options.disks == ["discard"] ? nil : options.disks)
         var settings = ParticipantSettings(name: options.name)
         settings.interface = options.interface
+        settings.ttl = options.ttl
         if let key = options.key {
             guard let fingerprint = Fingerprint(key) else {
                 throw ImagingError("key= takes a fingerprint of 4 groups of 4 characters, not '\(key)'")
@@ -81,14 +88,20 @@ package final class SessionRestore: Sendable {
             settings.pinned = fingerprint
         }
         let shown = options.disks == nil ? disks.all : disks.named
-        settings.disks = shown.prefix(64).map { DiskSummary(text: "\($0.name) \($0.model)", size: $0.size) }
+        settings.disks = shown.prefix(64).map { disk in
+            DiskSummary(text: disk.model.isEmpty ? disk.name : "\(disk.name) \(disk.model)", size: disk.size)
+        }
+        if options.discards { settings.disks = [DiskSummary(text: "nothing is written", size: 0)] }
         if let file = options.file, let room {
             settings.disks = [DiskSummary(text: "recording to \(file)", size: room)]
         }
         report("waiting for session \(options.name)")
         // The host tells how many are there every second; a line is worth showing only when it changes.
         let last = LastLine()
+        let sighting = Sighting()
+        self.sighting = sighting
         runner = try ParticipantRunner(settings) { event in
+            if case .found(let endpoint, _) = event { sighting.host.withLock { $0 = endpoint } }
             if let line = SessionRestore.sentence(event), last.changes(to: line) { report(line) }
         }
     }
@@ -112,6 +125,9 @@ package final class SessionRestore: Sendable {
             throw error
         }
     }
+
+    /// The host of the session, once one has been found.
+    package var foundHost: Endpoint? { sighting.host.withLock { $0 } }
 
     /// Ends the session from this side; `run` throws `reason`.
     package func cancel(_ reason: String) {
@@ -253,6 +269,11 @@ package final class SessionRestore: Sendable {
         case .frame, .complete, .ended: nil
         }
     }
+}
+
+/// Whether a host has been found, for whoever asks while the session goes on.
+private final class Sighting: Sendable {
+    let host = Mutex<Endpoint?>(nil)
 }
 
 private final class LastLine: Sendable {
