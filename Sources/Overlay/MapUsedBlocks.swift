@@ -40,6 +40,9 @@ package func mapUsedBlocks(
             return try map(source, disk, fileSystem, pool, servicePath, faults, interruption)
         }
         try interruption.check()
+    } catch let error as SystemError where error.isMediumError {
+        try guarded.release()
+        return .whole(reason: "what its file system says of itself cannot be read (\(error))")
     } catch {
         try? guarded.release()
         throw error

@@ -11,6 +11,8 @@ package struct NetworkFigures: Equatable, Sendable {
     /// Chunk buffers that are free, and all of them.
     package var freeBuffers: Int?
     package var buffers: Int?
+    /// A master's: bytes of the frames it has made.
+    package var frameBytes: UInt64?
     /// A master's: how much of what they need its machines have on their disks, 0 to 1.
     package var fractionDone: Double?
     package var machines: [ProgressReport.MachineFigures] = []
