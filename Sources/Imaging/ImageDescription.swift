@@ -45,7 +45,7 @@ package struct ImageDescription: Encodable, Sendable {
         if let damage { lines.append("  \(damage)") }
         let lost = UnreadableSectors(unreadable)
         if !lost.isEmpty {
-            lines.append("  \(lost.counted) of the source are zeros in the image")
+            lines.append("  zeros in place of \(lost.counted) of the source")
             lines += lost.list { "disk \($0 + 1)" }.map { "    \($0)" }
         }
         for (index, disk) in manifest.disks.enumerated() {

@@ -1,5 +1,5 @@
 // What of an image's source could not be read: counted in sectors, in words and in numbers.
-package import Blocks
+internal import Blocks
 package import ImageFormat
 
 /// The sectors of an image that are zeros because its source did not give them back.

@@ -1,5 +1,5 @@
 // Finds out whether somebody hosts a session already, without taking part in it.
-package import Blocks
+internal import Blocks
 internal import Linux
 package import SessionProtocol
 

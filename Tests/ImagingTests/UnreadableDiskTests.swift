@@ -62,7 +62,7 @@ extension OnRealDisks {
                 }
                 let info = try imgSucceeds("info", image)
                 #expect(
-                    info.contains("24 unreadable sectors of the source are zeros in the image"), "\(info)")
+                    info.contains("zeros in place of 24 unreadable sectors of the source"), "\(info)")
                 #expect(info.contains("disk 1: sectors \(first) to \(first + 23)"), "\(info)")
                 let json = try imgSucceeds("info", image, "--json")
                 let script = "import json, sys; print(json.load(sys.stdin)['unreadable'])"

@@ -3,7 +3,7 @@ package import Blocks
 package import ImageFormat
 internal import Linux
 internal import SessionProtocol
-package import SessionTransport
+internal import SessionTransport
 internal import Synchronization
 
 /// The frames of a capture plan, made when they are asked for.

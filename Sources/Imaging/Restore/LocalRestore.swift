@@ -73,7 +73,9 @@ package final class LocalRestore: Sendable {
     package var description: [String] {
         var lines = plan.description(of: image.manifest)
         if let damage = image.origin.damage { lines.append("\(path): \(damage)") }
-        if !unreadable.isEmpty { lines.append("\(path): \(unreadable.counted) of the source are zeros") }
+        if !unreadable.isEmpty {
+            lines.append("\(path) has zeros in place of \(unreadable.counted) of its source")
+        }
         return lines
     }
 

@@ -34,6 +34,9 @@ package struct MasterReport: Encodable, Sendable {
     /// Whether everyone who was let in has written everything.
     package var isDone: Bool { host.done }
 
+    /// How it ended, in one sentence.
+    package var result: String { host.result }
+
     /// The summary people read: the session, what was read, then a line for each participant.
     ///
     /// `figures` are those of the session's end.

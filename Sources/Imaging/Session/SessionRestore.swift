@@ -25,6 +25,9 @@ package final class SessionRestore: Sendable {
         /// Routers a search for the host may pass.
         package var ttl: UInt8 = 16
 
+        /// Whether what comes is thrown away.
+        fileprivate var discards: Bool { disks == ["discard"] }
+
         package init(
             name: String, interface: String? = nil, disks: [String]? = nil, file: String? = nil,
             key: String? = nil, verify: Bool = false, planOnly: Bool = false
@@ -63,7 +66,7 @@ package final class SessionRestore: Sendable {
     /// How often the host is told our rates, in nanoseconds.
     private static let figuresInterval = second
 
-    private var discards: Bool { options.disks == ["discard"] }
+    private var discards: Bool { options.discards }
 
     /// Looks at the disks and starts searching for the session; touches nothing.
     ///
@@ -87,7 +90,10 @@ package final class SessionRestore: Sendable {
             settings.pinned = fingerprint
         }
         let shown = options.disks == nil ? disks.all : disks.named
-        settings.disks = shown.prefix(64).map { DiskSummary(text: "\($0.name) \($0.model)", size: $0.size) }
+        settings.disks = shown.prefix(64).map { disk in
+            DiskSummary(text: disk.model.isEmpty ? disk.name : "\(disk.name) \(disk.model)", size: disk.size)
+        }
+        if options.discards { settings.disks = [DiskSummary(text: "nothing is written", size: 0)] }
         if let file = options.file, let room {
             settings.disks = [DiskSummary(text: "recording to \(file)", size: room)]
         }

@@ -167,7 +167,7 @@ struct SessionCommand: ParsableCommand {
                 let lines = report.lines(progress.complete()).joined(separator: "\n")
                 guard report.isDone else {
                     progress.note(lines)
-                    throw ImagingError("session \(name.onScreen): \(report.host.result.onScreen)")
+                    throw ImagingError("session \(name.onScreen): \(report.result.onScreen)")
                 }
                 progress.finish(lines)
             }
