@@ -307,8 +307,6 @@ extension ParticipantSnapshot {
 
     /// "/dev/sda Samsung SSD 870 500 GB, /dev/sdb 2 TB", or that it has none.
     package var disksText: String {
-        guard !disks.isEmpty else { return "no disks" }
-        return disks.map { $0.size > 0 ? "\($0.text.onScreen) \($0.size.asBytes)" : $0.text.onScreen }
-            .joined(separator: ", ")
+        disks.isEmpty ? "no disks" : diskTexts.joined(separator: ", ")
     }
 }

@@ -2,6 +2,7 @@
 internal import ArgumentParser
 internal import Blocks
 internal import Imaging
+internal import Linux
 
 struct SessionCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
