@@ -113,8 +113,8 @@ let package = Package(
         tests(
             "ImagingTests",
             [
-                "Imaging", "Disk", "Overlay", "ImageFormat", "SessionProtocol", "Linux", "Blocks",
-                "TestSupport", "img", system,
+                "Imaging", "Disk", "Overlay", "ImageFormat", "SessionProtocol", "SessionTransport", "Linux",
+                "Blocks", "TestSupport", "img", system,
             ]),
         tests("CommandTests", ["img", "imgserv", "Linux", "TestSupport"]),
         tests("MenuTests", ["img", "Linux", "Blocks", "TestSupport"]),

@@ -1,4 +1,6 @@
 // The seam between what reads disks and what a disk is: a device, a file, or memory in a test.
+internal import Linux
+internal import SystemPackage
 
 /// Something with sectors that can be read.
 package protocol BlockDevice {
@@ -15,9 +17,16 @@ package protocol BlockDevice {
 
 extension BlockDevice {
     /// Reads logical sectors; nil where they do not all lie on the device.
+    ///
+    /// - Throws: `SystemError` that names the sector where the medium does not give it.
     func sectors(_ count: UInt64, at number: UInt64) throws -> [UInt8]? {
         let total = size / UInt64(sectorSize)
         guard number < total, count <= total - number, count <= 1 << 20 else { return nil }
-        return try bytes(Int(count) * Int(sectorSize), at: number * UInt64(sectorSize))
+        do {
+            return try bytes(Int(count) * Int(sectorSize), at: number * UInt64(sectorSize))
+        } catch let error as SystemError where error.isMediumError {
+            let which = count == 1 ? "sector \(number)" : "\(count) sectors from \(number)"
+            throw SystemError("read \(which) of \(name)", error.errno)
+        }
     }
 }

@@ -55,8 +55,14 @@ package struct FrameHeader: Equatable, Sendable {
     package static let maximumTableLength = 1 << 20
     /// Largest header in bytes: its length is a u16.
     ///
-    /// With extents of whole 4 KiB blocks the header of a 16 MiB region stays below 12 KiB.
+    /// With extents of whole 4 KiB blocks the header of a 16 MiB region stays below 12 KiB, unreadable ranges aside.
     package static let maximumLength = Int(UInt16.max)
+    /// Most unreadable ranges a writer puts into a header; more are joined (see `joined`).
+    ///
+    /// 4096 ranges of at most 8 bytes leave half of the header to the extents.
+    package static let maximumUnreadable = 4096
+    /// Bit 0 of the flags: ranges that could not be read follow the extents.
+    private static let hasUnreadable: UInt8 = 1
 
     /// `.chunk` or `.table`.
     package let kind: FrameKind
@@ -68,6 +74,10 @@ package struct FrameHeader: Equatable, Sendable {
     package let extents: [Extent]
     /// One role per extent of a table frame; empty for a chunk.
     package let roles: [TableRole]
+    /// Disk byte ranges that the source could not read and that are zeros in the content.
+    ///
+    /// Ascending, disjoint, not empty, each inside one extent.
+    package let unreadable: [Extent]
     /// Length of the content in bytes: the sum of the extents.
     package let rawLength: Int
     /// Length of the encoded content; 0 for content of zeros only.
@@ -78,7 +88,7 @@ package struct FrameHeader: Equatable, Sendable {
     /// Makes a header; the caller guarantees the invariants that `validate` checks.
     package init(
         kind: FrameKind, number: UInt32, disk: Int, codec: Codec, extents: [Extent], roles: [TableRole] = [],
-        payloadLength: Int, digest: Digest
+        unreadable: [Extent] = [], payloadLength: Int, digest: Digest
     ) {
         self.kind = kind
         self.number = number
@@ -86,6 +96,7 @@ package struct FrameHeader: Equatable, Sendable {
         self.codec = codec
         self.extents = extents
         self.roles = roles
+        self.unreadable = unreadable
         rawLength = extents.reduce(0) { $0 + Int($1.length) }
         self.payloadLength = payloadLength
         self.digest = digest
@@ -102,16 +113,26 @@ package struct FrameHeader: Equatable, Sendable {
         header.u32(number)
         header.u16(UInt16(disk))
         header.u8(codec.rawValue)
-        header.u8(0)
+        header.u8(unreadable.isEmpty ? 0 : FrameHeader.hasUnreadable)
         header.u32(UInt32(rawLength))
         header.append(digest.bytes)
         header.varint(UInt64(extents.count))
-        var last = kind == .chunk ? UInt64(number - layout.bases[disk]) * layout.chunkSize : 0
+        let start = kind == .chunk ? UInt64(number - layout.bases[disk]) * layout.chunkSize : 0
+        var last = start
         for (index, extent) in extents.enumerated() {
             if kind == .table { header.u8(roles[index].rawValue) }
             header.varint(extent.offset - last)
             header.varint(extent.length)
             last = extent.end
+        }
+        if !unreadable.isEmpty {
+            header.varint(UInt64(unreadable.count))
+            last = start
+            for range in unreadable {
+                header.varint(range.offset - last)
+                header.varint(range.length)
+                last = range.end
+            }
         }
         var frame = ByteWriter(reserving: FramePrefix.byteCount + header.count)
         FramePrefix(kind: kind, headerLength: header.count, payloadLength: payloadLength).encode(into: &frame)
@@ -121,8 +142,9 @@ package struct FrameHeader: Equatable, Sendable {
 
     /// Reads prefix and header at `offset`, advances it to the payload, and checks every field.
     ///
-    /// - Throws: `DecodeError` for anything that `encoded` could not have written: an unknown codec or role,
-    ///   extents outside the region or the disk, overlapping or empty ones, lengths that contradict.
+    /// - Throws: `DecodeError` for anything that `encoded` could not have written: an unknown codec, flag or role,
+    ///   extents outside the region or the disk, overlapping or empty ones, unreadable ranges outside the extents,
+    ///   lengths that contradict.
     package init(from bytes: RawSpan, at offset: inout Int, layout: ChunkLayout) throws(DecodeError) {
         let prefix = try FramePrefix(from: bytes, at: &offset)
         guard prefix.kind == .chunk || prefix.kind == .table else {
@@ -139,7 +161,9 @@ package struct FrameHeader: Equatable, Sendable {
         guard let codec = Codec(rawValue: codecNumber) else {
             throw .unsupported("chunk \(number) uses codec \(codecNumber), which this version does not know")
         }
-        guard flags == 0 else { throw .unsupported("chunk \(number) has unknown flags \(flags)") }
+        guard flags & ~FrameHeader.hasUnreadable == 0 else {
+            throw .unsupported("chunk \(number) has unknown flags \(flags)")
+        }
         let place = layout.place(of: number)
         let window: Extent
         switch (prefix.kind, place) {
@@ -183,6 +207,12 @@ package struct FrameHeader: Equatable, Sendable {
             position += gap + length
             total += length
         }
+        var unreadable: [Extent] = []
+        if flags & FrameHeader.hasUnreadable != 0 {
+            unreadable = try FrameHeader.unreadable(
+                from: bytes, at: &offset, of: number, in: extents, after: window.offset,
+                limit: prefix.headerLength)
+        }
         guard offset == end else {
             throw .invalid("the header of chunk \(number) does not end where its length says")
         }
@@ -195,8 +225,72 @@ package struct FrameHeader: Equatable, Sendable {
         self.codec = codec
         self.extents = extents
         self.roles = roles
+        self.unreadable = unreadable
         self.rawLength = rawLength
         payloadLength = prefix.payloadLength
         self.digest = digest
+    }
+}
+
+extension FrameHeader {
+    /// Reads the unreadable ranges of chunk `number`, each of which must lie inside one of `extents`.
+    private static func unreadable(
+        from bytes: RawSpan, at offset: inout Int, of number: UInt32, in extents: [Extent],
+        after start: UInt64, limit: Int
+    ) throws(DecodeError) -> [Extent] {
+        let count = try bytes.varint(at: &offset)
+        guard count >= 1, count <= UInt64(limit) else {
+            throw .invalid("chunk \(number) has \(count) unreadable ranges")
+        }
+        var ranges: [Extent] = []
+        var position = start
+        var index = 0
+        for _ in 0..<count {
+            let gap = try bytes.varint(at: &offset)
+            let length = try bytes.varint(at: &offset)
+            let (from, overflows) = position.addingReportingOverflow(gap)
+            while index < extents.count, extents[index].end <= from { index += 1 }
+            guard !overflows, length >= 1, index < extents.count, from >= extents[index].offset,
+                length <= extents[index].end - from
+            else { throw .invalid("chunk \(number) has an unreadable range outside its extents") }
+            ranges.append(Extent(offset: from, length: length))
+            position = from + length
+        }
+        return ranges
+    }
+
+    /// Unreadable ranges as a header takes them: what touches is one range, and there are at most `limit`.
+    ///
+    /// Of more, those with the least between them are joined, never across the edge of an extent. What lies between
+    /// then counts as unreadable although it was read; its bytes stay what they are.
+    ///
+    /// - Parameters:
+    ///   - ranges: Ascending and disjoint, each inside one extent.
+    ///   - extents: Those of the header.
+    ///   - limit: Most ranges that may be left, where the extents allow it.
+    /// - Returns: Ranges that cover the given ones, again ascending and disjoint.
+    package static func joined(
+        _ ranges: [Extent], in extents: [Extent], limit: Int = maximumUnreadable
+    ) -> [Extent] {
+        /// Bytes between each range and the one after it; nil where another extent begins there.
+        var between: [UInt64?] = []
+        var index = 0
+        for (range, next) in zip(ranges, ranges.dropFirst()) {
+            while extents[index].end <= range.offset { index += 1 }
+            between.append(next.end <= extents[index].end ? next.offset - range.end : nil)
+        }
+        let places = between.indices.filter { between[$0] != nil }
+        let byGap = places.sorted { (between[$0] ?? 0, $0) < (between[$1] ?? 0, $1) }
+        let touching = byGap.prefix { between[$0] == 0 }.count
+        let bridged = Set(byGap.prefix(max(touching, ranges.count - limit)))
+        var result: [Extent] = []
+        for (place, range) in ranges.enumerated() {
+            if place > 0, bridged.contains(place - 1), let last = result.popLast() {
+                result.append(Extent(last.offset..<range.end))
+            } else {
+                result.append(range)
+            }
+        }
+        return result
     }
 }

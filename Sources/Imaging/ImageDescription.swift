@@ -11,8 +11,10 @@ package struct ImageDescription: Encodable, Sendable {
     package let contentBytes: UInt64
     package let payloadBytes: UInt64
     package let fileBytes: UInt64
-    /// Places of the source that could not be read and are zeros.
+    /// Places of the source that could not be read and are zeros, as the closing record counts them.
     package let unreadablePlaces: Int
+    /// The same in sectors; neighbours are one.
+    package let unreadable: [UnreadableSectors.Run]
     /// What is wrong with the file although all of the image is there; nil for a sound one.
     package let damage: String?
 
@@ -27,6 +29,7 @@ package struct ImageDescription: Encodable, Sendable {
         payloadBytes = image.closing.payloadBytes
         fileBytes = bytes.byteCount
         unreadablePlaces = image.closing.unreadable.count
+        unreadable = UnreadableSectors(image.closing.unreadable, disks: image.manifest.disks).runs
         damage = image.origin.damage
     }
 
@@ -40,8 +43,10 @@ package struct ImageDescription: Encodable, Sendable {
             "  \(contentBytes.asBytes) of content in a file of \(fileBytes.asBytes), \(ratio)",
         ]
         if let damage { lines.append("  \(damage)") }
-        if unreadablePlaces > 0 {
-            lines.append("  \(unreadablePlaces) unreadable places of the source are zeros")
+        let lost = UnreadableSectors(unreadable)
+        if !lost.isEmpty {
+            lines.append("  zeros in place of \(lost.counted) of the source")
+            lines += lost.list { "disk \($0 + 1)" }.map { "    \($0)" }
         }
         for (index, disk) in manifest.disks.enumerated() {
             let model = disk.model.isEmpty ? "" : "\(disk.model.onScreen), "

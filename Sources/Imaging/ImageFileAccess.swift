@@ -2,6 +2,7 @@
 internal import Blocks
 package import ImageFormat
 internal import Linux
+internal import Synchronization
 
 /// The bytes of an image file on a file system.
 package final class StoredImageBytes: ImageBytes {
@@ -37,38 +38,65 @@ extension ImageFileReader {
 /// An image file being written: a temporary name until it is whole and on the medium, then its own.
 ///
 /// The temporary file has no name at all (`O_TMPFILE`) where the file system can do that, so that even a killed
-/// process leaves nothing behind.
-final class StoredImageWriter {
-    private let path: String
-    private let temporary: TemporaryFile
-    private var encoder: ImageFileEncoder
-    private var position: UInt64 = 0
-
-    /// Creates the file and writes everything before the first chunk; refuses where `path` already exists.
-    init(path: String, manifest: Manifest, existing: ChunkSet) throws {
-        self.path = path
-        encoder = try ImageFileEncoder(manifest: manifest, existing: existing)
-        temporary = try TemporaryFile(besides: path)
-        try append(encoder.start)
+/// process leaves nothing behind. Frames may be written from several threads at once.
+final class StoredImageWriter: Sendable {
+    private struct State: Sendable {
+        var encoder: ImageFileEncoder
+        var stored = ChunkSet()
+        var position: UInt64
     }
 
-    /// Writes one frame.
-    func write(_ header: FrameHeader, prefixAndHeader: [UInt8], payload: UnsafeRawBufferPointer) throws {
-        encoder.add(header, prefixAndHeader: prefixAndHeader)
-        try append(prefixAndHeader)
-        try unsafe temporary.write(payload, at: position)
-        position += UInt64(payload.count)
+    let path: String
+    private let temporary: TemporaryFile
+    private let state: Mutex<State>
+
+    /// Creates the file and writes everything before the first chunk; refuses where `path` already exists.
+    convenience init(path: String, manifest: Manifest, existing: ChunkSet) throws {
+        try self.init(path: path, manifestJSON: try manifest.encoded(), existing: existing)
+    }
+
+    /// Creates the file of an image whose manifest somebody else has encoded.
+    init(path: String, manifestJSON: [UInt8], existing: ChunkSet) throws {
+        self.path = path
+        let encoder = try ImageFileEncoder(manifestJSON: manifestJSON, existing: existing)
+        temporary = try TemporaryFile(besides: path)
+        try temporary.write(encoder.start, at: 0)
+        state = Mutex(State(encoder: encoder, position: UInt64(encoder.start.count)))
+    }
+
+    /// The chunks that have been written, or are just being written by another thread.
+    var stored: ChunkSet { state.withLock { $0.stored } }
+
+    /// Bytes that its file system has room for.
+    func freeSpace() throws(SystemError) -> UInt64 { try temporary.freeSpace() }
+
+    /// Writes one frame, unless its chunk has been written before; returns whether it was.
+    @discardableResult
+    func write(
+        _ header: FrameHeader, prefixAndHeader: [UInt8], payload: UnsafeRawBufferPointer
+    ) throws -> Bool {
+        let place = state.withLock { state -> UInt64? in
+            guard !state.stored.contains(header.number) else { return nil }
+            state.stored.insert(header.number)
+            state.encoder.add(header, prefixAndHeader: prefixAndHeader)
+            defer { state.position += UInt64(prefixAndHeader.count + payload.count) }
+            return state.position
+        }
+        guard let place else { return false }
+        try temporary.write(prefixAndHeader, at: place)
+        try unsafe temporary.write(payload, at: place + UInt64(prefixAndHeader.count))
+        return true
     }
 
     /// Writes closing record, index and footer, waits until all is on the medium, and gives the file its name.
+    ///
+    /// Call it when every write has returned.
     func finish() throws -> (totals: ClosingRecord, byteCount: UInt64) {
-        try append(try encoder.finish())
+        let (end, totals, position) = try state.withLock { state throws(DecodeError) in
+            (try state.encoder.finish(), state.encoder.totals, state.position)
+        }
+        try temporary.write(end, at: position)
         try temporary.publish()
-        return (encoder.totals, position)
-    }
-
-    private func append(_ bytes: [UInt8]) throws {
-        try temporary.write(bytes, at: position)
-        position += UInt64(bytes.count)
+        return (totals, position + UInt64(end.count))
     }
 }

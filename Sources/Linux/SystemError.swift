@@ -1,4 +1,5 @@
 // The one error of this target: what was being done, to what, and the kernel's answer.
+internal import Glibc
 package import SystemPackage
 
 /// A failed system call, worded for the person at the machine.
@@ -10,6 +11,15 @@ package struct SystemError: Error, CustomStringConvertible {
     package init(_ operation: String, _ errno: Errno) {
         self.operation = operation
         self.errno = errno
+    }
+
+    /// Whether a read failed because of the medium or the way to it, so that other sectors may well be read.
+    ///
+    /// The block layer says EIO for most, and for some ENODATA (the medium), EREMOTEIO (the target), EILSEQ (its
+    /// checksums) or ETIMEDOUT; file systems say EBADMSG for a bad checksum. A device that is gone says ENXIO or
+    /// ENODEV, which are none of these.
+    package var isMediumError: Bool {
+        [EIO, ENODATA, EREMOTEIO, EILSEQ, ETIMEDOUT, EBADMSG].contains(errno.rawValue)
     }
 
     package var description: String { "cannot \(operation): \(errno.description)" }

@@ -48,9 +48,19 @@ package final class TemporaryFile: Sendable {
         }
     }
 
+    /// Bytes that its file system has room for, as a program without privileges may use them (C function `fstatfs`).
+    package func freeSpace() throws(SystemError) -> UInt64 {
+        var facts = statfs()
+        let number = file.number
+        _ = try systemCall("ask for the free space of \(path)") { unsafe fstatfs(number, &facts) }
+        return UInt64(facts.f_bavail) * UInt64(max(0, facts.f_bsize))
+    }
+
     /// Flushes the file and gives it its name; refuses where the name has come to exist meanwhile.
     package func publish() throws(SystemError) {
-        try file.synchronize()
+        do throws(SystemError) { try file.synchronize() } catch {
+            throw SystemError("flush \(path)", error.errno)
+        }
         if let partPath {
             // A link refuses to replace a file that came meanwhile; FAT has no links, so there the name is looked up.
             do throws(SystemError) {

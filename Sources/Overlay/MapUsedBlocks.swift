@@ -40,6 +40,9 @@ package func mapUsedBlocks(
             return try map(source, disk, fileSystem, pool, servicePath, faults, interruption)
         }
         try interruption.check()
+    } catch let error as SystemError where error.isMediumError {
+        try guarded.release()
+        return .whole(reason: "what its file system says of itself cannot be read (\(error))")
     } catch {
         try? guarded.release()
         throw error
@@ -54,6 +57,8 @@ private func reasonNotToAsk(_ fileSystem: String) -> String? {
     case "swap", "swsuspend": nil
     case "crypto_LUKS": "it is encrypted (LUKS)"
     case "BitLocker": "it is encrypted (BitLocker)"
+    // What Disk calls a partition whose signatures it could not read.
+    case "unreadable": "the places that would tell what it holds cannot be read"
     case "LVM2_member": "it belongs to an LVM volume group"
     case "linux_raid_member": "it belongs to a software RAID"
     case _ where MountMethod(fileSystem) == nil: "\(fileSystem) cannot be asked which blocks it uses"

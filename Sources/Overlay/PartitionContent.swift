@@ -97,6 +97,27 @@ package final class PartitionContent: Sendable {
         }
     }
 
+    /// What of `window`, a range of the partition, `patch` fills without regard to the source.
+    package func replaced(in window: Extent) -> ExtentSet {
+        var result = changes.zeroed.intersection(window)
+        var index = changes.firstPatch(at: window.offset / overlayBlockSize)
+        while index < changes.patches.count {
+            let patch = changes.patches[index]
+            let block = Extent(offset: patch.block * overlayBlockSize, length: overlayBlockSize)
+            guard let part = window.intersection(block) else { break }
+            switch patch.content {
+            case .slot: result.insert(part)
+            case .zeroSectors(let mask):
+                for sector in zeroSectors(mask) {
+                    let zeros = Extent(offset: block.offset + sector, length: sectorUnit)
+                    if let part = window.intersection(zeros) { result.insert(part) }
+                }
+            }
+            index += 1
+        }
+        return result
+    }
+
     private func zero(_ buffer: UnsafeMutableRawBufferPointer, _ extent: Extent, at offset: UInt64) {
         let from = Int(extent.offset - offset)
         unsafe UnsafeMutableRawBufferPointer(rebasing: buffer[from..<from + Int(extent.length)])

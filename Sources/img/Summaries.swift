@@ -17,3 +17,18 @@ extension LocalRestore {
             + "\(contentBytes.asBytes) in \(figures.timeText), \(figures.ratesText)"
     }
 }
+
+extension SessionRestore.Result {
+    /// The session, where its image is now, how much it was and how fast, and what to do next.
+    func summary(_ session: String, _ figures: ProgressReport) -> String {
+        let place =
+            recording.map { "recorded to \($0.path), \($0.fileBytes.asBytes)" }
+            ?? (disks.isEmpty
+                ? "received and discarded (not hashed)"
+                : "restored to \(disks.joined(separator: ", ")), its hash proven")
+        let next =
+            disks.isEmpty ? "" : "\nnext: type grub.s to make the disk bootable, then press Ctrl+Alt+Del"
+        return "session \(session): every chunk \(place): \(contentBytes.asBytes) in "
+            + "\(figures.timeText), \(figures.ratesText)\(next)"
+    }
+}

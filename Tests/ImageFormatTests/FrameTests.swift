@@ -146,7 +146,8 @@ import Testing
             (0, [1], "kind of a manifest"), (0, [9], "unknown kind"), (2, [200], "header length"),
             (4, [0], "payload under zstd"), (8, [99], "number beyond the disks"),
             (8, [16], "number of the other disk"), (12, [1], "other disk"), (12, [9], "no such disk"),
-            (14, [3], "codec"), (14, [0], "stored payload of another length"), (15, [1], "flags"),
+            (14, [3], "codec"), (14, [0], "stored payload of another length"),
+            (15, [1], "flag without ranges"), (15, [2], "unknown flag"), (15, [3], "unknown flag"),
             (16, [0, 0, 0, 0], "no content"), (16, [1, 0, 1, 0], "content beyond a region"),
             (16, [0x2d], "content beyond the extents"), (20, [0], "hash"), (52, [0], "no extents"),
             (52, [3], "an extent that is not there"), (53, [0xff, 0xff, 0x7f], "a gap beyond the region"),
@@ -189,6 +190,100 @@ import Testing
             payloadLength: payload.count + 1, digest: header.digest)
         let frame = longer.encoded(in: layout) + payload + [0]
         #expect(throws: DecodeError.self) { try FrameDecoder().content(of: frame, layout: layout) }
+    }
+
+    /// Ranges in two extents that touch are two, the one that spans a whole extent and single bytes included.
+    @Test(
+        arguments: [
+            [(65_546, 40)], [(65_546, 1), (65_585, 1)], [(65_636, 4)], [(65_550, 36), (65_636, 1)],
+            [(65_640, 10)], [(65_636, 4), (65_640, 1), (65_649, 1)],
+        ] as [[(UInt64, UInt64)]])
+    func tellsWhatWasUnreadable(ranges: [(UInt64, UInt64)]) throws {
+        let layout = try Self.layout()
+        let extents = [
+            Extent(offset: 65_546, length: 40), Extent(offset: 65_636, length: 4),
+            Extent(offset: 65_640, length: 10),
+        ]
+        let unreadable = ranges.map { Extent(offset: $0.0, length: $0.1) }
+        for content in [[UInt8](repeating: 0, count: 54), [UInt8](repeating: 1, count: 54)] {
+            let frame = FrameEncoder(.balanced, layout: layout).frame(
+                number: 1, disk: 0, extents: extents, unreadable: unreadable, content: content)
+            let (header, decoded) = try FrameDecoder().content(of: frame, layout: layout)
+            #expect(header.unreadable == unreadable && header.extents == extents && decoded == content)
+            #expect(frame[15] == 1)
+            #expect(header.encoded(in: layout) == Array(frame[..<(frame.count - header.payloadLength)]))
+        }
+    }
+
+    /// A header that names `ranges` as its writer would, were they what a writer may name.
+    @Test(
+        arguments: [
+            [(65_545, 1)], [(65_546, 41)], [(65_580, 10)], [(65_586, 1)], [(65_650, 1)], [(65_546, 0)],
+            [(65_546, 2), (65_549, 0)], [(65_636, 5)], [(65_600, 100)],
+        ] as [[(UInt64, UInt64)]])
+    func refusesRangesOutsideItsExtents(ranges: [(UInt64, UInt64)]) throws {
+        let layout = try Self.layout()
+        let content = [UInt8](repeating: 0, count: 54)
+        let header = FrameHeader(
+            kind: .chunk, number: 1, disk: 0, codec: .none,
+            extents: [
+                Extent(offset: 65_546, length: 40), Extent(offset: 65_636, length: 4),
+                Extent(offset: 65_640, length: 10),
+            ], unreadable: ranges.map { Extent(offset: $0.0, length: $0.1) }, payloadLength: 0,
+            digest: Digest.of(content))
+        #expect(throws: DecodeError.self) {
+            try FrameDecoder().content(of: header.encoded(in: layout), layout: layout)
+        }
+    }
+
+    /// A gap that carries the place over the end of 64 bits is no way back into the region.
+    @Test func refusesARangeThatWrapsAround() throws {
+        let layout = try Self.layout()
+        let header = FrameHeader(
+            kind: .chunk, number: 1, disk: 0, codec: .none, extents: [Extent(offset: 65_536, length: 64)],
+            unreadable: [Extent(offset: 65_536, length: 1), Extent(offset: 65_540, length: 1)],
+            payloadLength: 0, digest: Digest.of([UInt8](repeating: 0, count: 64)))
+        var frame = header.encoded(in: layout)
+        #expect(frame.suffix(5) == [2, 0, 1, 3, 1])
+        #expect(try FrameDecoder().content(of: frame, layout: layout).0 == header)
+        var writer = ByteWriter()
+        writer.varint(UInt64.max - 65_536)
+        writer.u8(1)
+        frame.replaceSubrange(frame.count - 2..<frame.count, with: writer.bytes)
+        frame[2] = UInt8(frame.count - FramePrefix.byteCount)
+        #expect(throws: DecodeError.self) { try FrameDecoder().content(of: frame, layout: layout) }
+    }
+
+    @Test func joinsTheNearestRangesWhereAHeaderHasNoRoom() throws {
+        let extents = [Extent(offset: 0, length: 100), Extent(offset: 100, length: 100)]
+        func joined(_ ranges: [(UInt64, UInt64)], _ limit: Int) -> [[UInt64]] {
+            FrameHeader.joined(
+                ranges.map { Extent(offset: $0.0, length: $0.1) }, in: extents, limit: limit
+            ).map { [$0.offset, $0.length] }
+        }
+        #expect(joined([], 1) == [])
+        #expect(joined([(0, 5), (5, 5), (20, 1)], 9) == [[0, 10], [20, 1]], "what touches is one range")
+        #expect(joined([(95, 5), (100, 5)], 9) == [[95, 5], [100, 5]], "but not across an extent's edge")
+        #expect(joined([(0, 1), (9, 1), (12, 1), (40, 1)], 3) == [[0, 1], [9, 4], [40, 1]])
+        #expect(joined([(0, 1), (9, 1), (12, 1), (40, 1)], 2) == [[0, 13], [40, 1]])
+        #expect(joined([(0, 1), (90, 1), (110, 1), (190, 1)], 2) == [[0, 91], [110, 81]])
+        #expect(joined([(0, 1), (110, 1)], 1) == [[0, 1], [110, 1]], "two extents need two ranges")
+    }
+
+    /// Every second sector of the largest region, which alone would exceed a header.
+    @Test func theWorstRegionStillHasAHeader() throws {
+        let layout = try ChunkLayout(chunkSize: 16 * MiB, diskSizes: [16 * MiB])
+        let extents = stride(from: 0, to: 16 * MiB, by: 8192).map { Extent(offset: $0, length: 4096) }
+        let unreadable = extents.flatMap { extent in
+            stride(from: extent.offset, to: extent.end, by: 1024).map { Extent(offset: $0, length: 512) }
+        }
+        let frame = FrameEncoder(.balanced, layout: layout).frame(
+            number: 0, disk: 0, extents: extents, unreadable: unreadable,
+            content: [UInt8](repeating: 0, count: Int(8 * MiB)))
+        let header = try FrameDecoder().content(of: frame, layout: layout).0
+        #expect(header.unreadable.count == FrameHeader.maximumUnreadable)
+        #expect(unreadable.count > FrameHeader.maximumUnreadable)
+        #expect(ExtentSet(unreadable).subtracting(ExtentSet(header.unreadable)).isEmpty)
     }
 
     @Test func aTableMayBeAnywhereOnItsDiskButNotLarge() throws {

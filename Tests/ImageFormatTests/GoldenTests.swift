@@ -26,7 +26,8 @@ func chunks(of image: ImageFileReader) throws -> [UInt64: ObviousDecoder.Chunk] 
                 role: header.roles.isEmpty ? nil : UInt64(header.roles[index].rawValue))
         }
         chunks[UInt64(header.number)] = ObviousDecoder.Chunk(
-            disk: header.disk, pieces: pieces, content: content)
+            disk: header.disk, pieces: pieces, unreadable: header.unreadable.map(ObviousDecoder.Piece.init),
+            content: content)
     }
     return chunks
 }
@@ -69,7 +70,7 @@ func chunks(of image: ImageFileReader) throws -> [UInt64: ObviousDecoder.Chunk] 
                     ObviousDecoder.Piece(
                         offset: extent.offset, length: extent.length,
                         role: frame.roles.isEmpty ? nil : UInt64(frame.roles[index].rawValue))
-                }, content: frame.content)
+                }, unreadable: frame.unreadable.map(ObviousDecoder.Piece.init), content: frame.content)
         }
         #expect(try chunks(of: image) == expected)
         if more == nil { #expect(image.manifest == sample.manifest) }

@@ -30,6 +30,7 @@ struct Golden: Sendable, CustomTestStringConvertible {
         Golden(name: "zstd", compression: .balanced, image: { Golden.oneDisk(seed: 3) }),
         Golden(name: "zero", compression: .balanced, image: { Golden.zeros() }),
         Golden(name: "tables", compression: .none, image: { Golden.tables() }),
+        Golden(name: "unreadable", compression: .none, image: { Golden.unreadable() }),
         Golden(
             name: "extended", compression: .none, image: { Golden.oneDisk(seed: 4) },
             more: { Golden.extension() }),
@@ -68,7 +69,9 @@ struct Golden: Sendable, CustomTestStringConvertible {
                     number: 3, disk: 0, extents: [Extent(offset: 200_704, length: 4096)],
                     content: text(4096, "the end of the disk\n")),
             ],
-            unreadable: [ClosingRecord.Unreadable(disk: 0, extent: Extent(offset: 200_704, length: 512))])
+            unreadableBesides: [
+                ClosingRecord.Unreadable(disk: 0, extent: Extent(offset: 200_704, length: 512))
+            ])
     }
 
     /// Replaces a chunk of `oneDisk`, and adds the one that was not there.
@@ -125,19 +128,49 @@ struct Golden: Sendable, CustomTestStringConvertible {
                     roles: [.mbr, .ebr], content: text(1024, "MBR and EBR ")),
             ])
     }
+
+    /// A disk whose frames tell what could not be read: sectors in two extents, a whole chunk, and a boot record.
+    private static func unreadable() -> SampleImage {
+        let layout = layout([131_072])
+        var readable = text(5120, "sector by sector ")
+        for range in [512..<1024, 2048..<4096, 4096..<4608] {
+            readable.replaceSubrange(range, with: repeatElement(0, count: range.count))
+        }
+        return SampleImage(
+            id: id(7), layout: layout, tableTypes: ["dos"],
+            frames: [
+                PlannedFrame(
+                    number: 0, disk: 0,
+                    extents: [Extent(offset: 512, length: 4096), Extent(offset: 8192, length: 1024)],
+                    unreadable: [
+                        Extent(offset: 1024, length: 512), Extent(offset: 2560, length: 2048),
+                        Extent(offset: 8192, length: 512),
+                    ], content: readable),
+                PlannedFrame(
+                    number: 1, disk: 0, extents: [Extent(offset: 65_536, length: 65_536)],
+                    unreadable: [Extent(offset: 65_536, length: 65_536)],
+                    content: [UInt8](repeating: 0, count: 65_536)),
+                PlannedFrame(
+                    kind: .table, number: layout.tableNumber(disk: 0), disk: 0,
+                    extents: [Extent(offset: 0, length: 512), Extent(offset: 51_200, length: 512)],
+                    roles: [.mbr, .ebr], unreadable: [Extent(offset: 51_200, length: 512)],
+                    content: text(512, "MBR and EBR ") + [UInt8](repeating: 0, count: 512)),
+            ])
+    }
 }
 
-/// A way to damage the golden image `none`; the error it must end in stands in `Damaged/NAME.error`.
+/// A way to damage a golden image, `none` unless another is named; the error it must end in stands in `Damaged/NAME.error`.
 struct Damage: Sendable, CustomTestStringConvertible {
     static let folder = GoldenFolder("Golden/Damaged", beside: #filePath)
 
     let name: String
+    var golden = "none"
     let apply: @Sendable (inout [UInt8]) throws -> Void
 
     var testDescription: String { name }
 
     func made() throws -> [UInt8] {
-        var file = try Golden.all[0].made()
+        var file = try #require(Golden.all.first { $0.name == golden }).made()
         try apply(&file)
         return file
     }
@@ -179,6 +212,19 @@ struct Damage: Sendable, CustomTestStringConvertible {
             // The index repeats prefix and header: 8 bytes of offset, 8 of prefix, then number u32, disk u16.
             try $0.setByte(at: $0.offset(of: .index) + 8 + 8 + 8 + 6, to: 9)
             try $0.reseal()
+        },
+        Damage(name: "unknown-flag") {
+            try $0.setByte(at: $0.offset(of: .index) + 8 + 8 + 8 + 7, to: 2)
+            try $0.reseal()
+        },
+        Damage(name: "unreadable-range-outside-its-extents", golden: "unreadable") {
+            // Behind the two extents: count, gap (two bytes), length (two bytes).
+            let ranges = try $0.offset(of: .chunk) + 8 + 53
+            #expect($0[ranges..<ranges + 5] == [3, 0x80, 8, 0x80, 4])
+            $0.setByte(at: ranges + 4, to: 0x7f)
+        },
+        Damage(name: "closing-record-without-its-unreadable-ranges", golden: "unreadable") {
+            try $0.replaceUnreadable(with: [])
         },
         Damage(name: "frame-is-not-its-index-entry") {
             let chunk = try $0.offset(of: .chunk)
@@ -228,6 +274,28 @@ extension [UInt8] {
         }
         replaceSubrange(footer + 64..<footer + 96, with: Digest.of(hashed).bytes)
         replaceSubrange(footer + 96..<count, with: Digest.of(Array(self[footer..<footer + 96])).bytes)
+    }
+
+    /// Puts another list of unreadable ranges into the closing record of a whole file.
+    mutating func replaceUnreadable(with unreadable: [ClosingRecord.Unreadable]) throws {
+        let old = try withBytes(in: count - FileFooter.byteCount..<count) { span throws(DecodeError) in
+            try FileFooter(from: span)
+        }
+        var closing = try ImageFileReader(MemoryImage(self)).closing
+        closing.unreadable = unreadable
+        var frame = ByteWriter()
+        FramePrefix(kind: .closing, headerLength: 0, payloadLength: closing.encoded.count).encode(
+            into: &frame)
+        frame.append(closing.encoded)
+        let index = self[Int(old.index)..<count - FileFooter.byteCount]
+        let front = self[..<Int(old.closing)]
+        let footer = FileFooter(
+            manifest: old.manifest, chunkSet: old.chunkSet, closing: old.closing,
+            index: old.closing + UInt64(frame.count),
+            fileLength: UInt64(front.count + frame.count + index.count + FileFooter.byteCount),
+            digest: old.digest)
+        self = Array(front) + frame.bytes + Array(index) + footer.encoded
+        try reseal()
     }
 
     /// A little-endian integer of `size` bytes, which must be there.

@@ -10,11 +10,20 @@ struct ObviousDecoder {
         let offset: UInt64
         let length: UInt64
         let role: UInt64?
+
+        init(offset: UInt64, length: UInt64, role: UInt64?) {
+            self.offset = offset
+            self.length = length
+            self.role = role
+        }
+
+        init(_ extent: Extent) { self.init(offset: extent.offset, length: extent.length, role: nil) }
     }
 
     struct Chunk: Equatable {
         let disk: Int
         let pieces: [Piece]
+        let unreadable: [Piece]
         let content: [UInt8]
     }
 
@@ -40,6 +49,7 @@ struct ObviousDecoder {
     private var position = 0
     private var headersDigest: [UInt8] = []
     private var headers: [UInt64: [UInt8]] = [:]
+    private var unreadable: [[UInt64]] = []
     private var shape = Shape(formatVersion: 0, chunkSize: 0, chunkCount: 0, bases: [], disks: [])
 
     init(_ file: [UInt8]) throws {
@@ -149,6 +159,10 @@ struct ObviousDecoder {
         let proven =
             file[payloads[0]] + file[payloads[1]] + headers.sorted { $0.key < $1.key }.flatMap(\.value)
         guard obviousSHA256(Array(proven)) == headersDigest else { throw Obviously("hash of the headers") }
+        let told = chunks.sorted { $0.key < $1.key }.flatMap { entry in
+            entry.value.unreadable.map { [UInt64(entry.value.disk), $0.offset, $0.length] }
+        }
+        guard told.isEmpty || told == unreadable else { throw Obviously("unreadable ranges") }
         guard Set(chunks.keys) == existing, existing.count == shape.chunkCount, total == existing.count else {
             throw Obviously("chunks")
         }
@@ -189,9 +203,7 @@ struct ObviousDecoder {
         _ = try number(8, "bytes of payload")
         headersDigest = try bytes(32, "SHA-256 of manifest, chunk set and headers")
         for _ in 0..<(try varint("unreadable ranges")) {
-            _ = try varint("disk")
-            _ = try varint("offset")
-            _ = try varint("length")
+            unreadable.append([try varint("disk"), try varint("offset"), try varint("length")])
         }
         guard position == range.upperBound else { throw Obviously("closing record") }
         return total
@@ -221,7 +233,8 @@ struct ObviousDecoder {
         let number = try number(4, "chunk: number")
         let disk = Int(try self.number(2, "disk"))
         let codec = try self.number(1, "codec")
-        try expect([0], "flags")
+        let flags = try self.number(1, "flags")
+        guard flags < 2 else { throw Obviously("flags") }
         let rawLength = Int(try self.number(4, "length of the content"))
         let digest = try bytes(32, "SHA-256 of the content")
         var pieces: [Piece] = []
@@ -233,6 +246,21 @@ struct ObviousDecoder {
             let length = try varint("length")
             pieces.append(Piece(offset: offset, length: length, role: role))
             next = offset + length
+        }
+        var unreadable: [Piece] = []
+        if flags == 1 {
+            next = kind == 3 ? (number - shape.bases[disk]) * shape.chunkSize : 0
+            for _ in 0..<(try varint("unreadable ranges of the chunk")) {
+                let offset = next + (try varint("gap"))
+                let length = try varint("length")
+                guard
+                    pieces.contains(where: {
+                        $0.offset <= offset && offset + length <= $0.offset + $0.length
+                    })
+                else { throw Obviously("unreadable range") }
+                unreadable.append(Piece(offset: offset, length: length, role: nil))
+                next = offset + length
+            }
         }
         guard position == start + 8 + headerLength else { throw Obviously("header length") }
         let payload = try bytes(payloadLength, "payload")
@@ -248,7 +276,7 @@ struct ObviousDecoder {
         guard content.count == rawLength, obviousSHA256(content) == digest,
             pieces.reduce(0, { $0 + $1.length }) == UInt64(rawLength)
         else { throw Obviously("content of chunk \(number)") }
-        chunks[number] = Chunk(disk: disk, pieces: pieces, content: content)
+        chunks[number] = Chunk(disk: disk, pieces: pieces, unreadable: unreadable, content: content)
     }
 }
 

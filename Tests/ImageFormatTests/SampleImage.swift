@@ -10,6 +10,7 @@ struct PlannedFrame {
     var disk: Int
     var extents: [Extent]
     var roles: [TableRole] = []
+    var unreadable: [Extent] = []
     var content: [UInt8]
 }
 
@@ -19,7 +20,15 @@ struct SampleImage {
     var layout: ChunkLayout
     var tableTypes: [String]
     var frames: [PlannedFrame]
-    var unreadable: [ClosingRecord.Unreadable] = []
+    /// Ranges that the closing record names and no frame does: before headers told them, files were so.
+    var unreadableBesides: [ClosingRecord.Unreadable] = []
+
+    /// What the closing record names.
+    var unreadable: [ClosingRecord.Unreadable] {
+        frames.sorted { $0.number < $1.number }.flatMap { frame in
+            frame.unreadable.map { ClosingRecord.Unreadable(disk: frame.disk, extent: $0) }
+        } + unreadableBesides
+    }
 
     var manifest: Manifest {
         let disks = layout.diskSizes.enumerated().map { index, size in
@@ -55,7 +64,9 @@ struct SampleImage {
             encoder.add(header, prefixAndHeader: Array(frame[..<length]))
             file += frame
         }
-        return file + (try encoder.finish(unreadable: unreadable))
+        file += try encoder.finish()
+        if !unreadableBesides.isEmpty { try file.replaceUnreadable(with: unreadable) }
+        return file
     }
 
     func encodedFrames(_ compression: Compression) -> [[UInt8]] {
@@ -63,7 +74,7 @@ struct SampleImage {
         return frames.map {
             encoder.frame(
                 kind: $0.kind, number: $0.number, disk: $0.disk, extents: $0.extents, roles: $0.roles,
-                content: $0.content)
+                unreadable: $0.unreadable, content: $0.content)
         }
     }
 
@@ -79,7 +90,7 @@ struct SampleImage {
                     of: old.frame(entry), layout: layout)
                 return PlannedFrame(
                     kind: header.kind, number: header.number, disk: header.disk, extents: header.extents,
-                    roles: header.roles, content: content)
+                    roles: header.roles, unreadable: header.unreadable, content: content)
             } + frames
         var writer = ByteWriter()
         writer.append(file)
@@ -98,7 +109,8 @@ struct SampleImage {
         image.existing.encode(into: &set)
         append(.chunkSet, set.bytes)
         var index = ByteWriter()
-        var closing = ClosingRecord(frameCount: 0, contentBytes: 0, payloadBytes: 0, unreadable: unreadable)
+        var closing = ClosingRecord(
+            frameCount: 0, contentBytes: 0, payloadBytes: 0, unreadable: image.unreadable)
         var headers: [UInt32: [UInt8]] = [:]
         func note(_ header: FrameHeader, at offset: UInt64) {
             headers[header.number] = header.encoded(in: layout)

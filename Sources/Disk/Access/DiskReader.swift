@@ -35,7 +35,7 @@ package final class DiskReader: BlockDevice, Sendable {
 
     /// Fills `bytes` from `offset`; memory, offset and count are multiples of the sector size.
     ///
-    /// Throws `SystemError` with `.ioError` for unreadable sectors: the caller may try them one by one.
+    /// Throws `SystemError` with `isMediumError` for unreadable sectors: the caller may try them one by one.
     package func read(into bytes: UnsafeMutableRawBufferPointer, at offset: UInt64) throws {
         try checkRange(name, size, sectorSize, bytes.count, at: offset)
         try unsafe descriptor.readFully(bytes, at: offset)
@@ -74,7 +74,7 @@ func acceptsDirect(_ path: String, sectorSize: UInt32) throws(SystemError)
         return true
     } catch {
         // An unreadable first sector says nothing about O_DIRECT.
-        if error.errno == .ioError { return true }
+        if error.isMediumError { return true }
         guard error.errno == .invalidArgument || error.errno == .notSupported else { throw error }
         return false
     }

@@ -32,20 +32,22 @@ internal import CZstd
     ///   - disk: The image disk's index.
     ///   - extents: Where the content lies on the disk; their lengths add up to the content's.
     ///   - roles: One per extent of a table frame.
+    ///   - unreadable: What of the extents could not be read and is zeros; ascending, disjoint, each range inside
+    ///     one extent. More than a header takes are joined.
     ///   - content: The bytes, at least one.
     ///   - payload: Room for at least as many bytes as the content has.
     /// - Returns: The header, and whether the content is stored; otherwise the first `header.payloadLength`
     ///   bytes of `payload` are the payload.
     package func encode(
         kind: FrameKind = .chunk, number: UInt32, disk: Int, extents: [Extent], roles: [TableRole] = [],
-        content: RawSpan, payload: UnsafeMutableRawBufferPointer
+        unreadable: [Extent] = [], content: RawSpan, payload: UnsafeMutableRawBufferPointer
     ) -> (header: FrameHeader, isStored: Bool) {
         let digest = Digest.of(content)
         let zero = content.isZero
         let shrunk = zero ? 0 : unsafe compress(content, into: payload)
         let header = FrameHeader(
             kind: kind, number: number, disk: disk, codec: shrunk > 0 ? compression.codec : .none,
-            extents: extents, roles: roles,
+            extents: extents, roles: roles, unreadable: FrameHeader.joined(unreadable, in: extents),
             payloadLength: zero ? 0 : shrunk > 0 ? shrunk : content.byteCount, digest: digest)
         return (header, !zero && shrunk == 0)
     }
@@ -53,14 +55,14 @@ internal import CZstd
     /// A whole frame: prefix, header and payload in one array.
     package func frame(
         kind: FrameKind = .chunk, number: UInt32, disk: Int, extents: [Extent], roles: [TableRole] = [],
-        content: [UInt8]
+        unreadable: [Extent] = [], content: [UInt8]
     ) -> [UInt8] {
         var payload = [UInt8](repeating: 0, count: content.count)
         let (header, isStored) = content.withBytes { span in
             unsafe payload.withUnsafeMutableBytes { room in
                 unsafe encode(
-                    kind: kind, number: number, disk: disk, extents: extents, roles: roles, content: span,
-                    payload: room)
+                    kind: kind, number: number, disk: disk, extents: extents, roles: roles,
+                    unreadable: unreadable, content: span, payload: room)
             }
         }
         return header.encoded(in: layout) + (isStored ? content : Array(payload[..<header.payloadLength]))

@@ -137,6 +137,7 @@ package struct ClosingRecord: Equatable, Sendable {
     package var payloadBytes: UInt64
     /// What proves manifest, chunk set and every frame's header where no index does; see `digest(of:…)`.
     package var digest = ClosingRecord.noDigest
+    /// Those of the frames' headers, in the order of the chunk numbers.
     package var unreadable: [Unreadable]
 
     package init(frameCount: UInt64, contentBytes: UInt64, payloadBytes: UInt64, unreadable: [Unreadable]) {
@@ -160,6 +161,11 @@ package struct ClosingRecord: Equatable, Sendable {
         hasher.update(chunkSet)
         for header in headers { hasher.update(Array(header)) }
         return hasher.finish()
+    }
+
+    /// What a frame's header calls unreadable, as the record lists it.
+    static func unreadable(of header: FrameHeader) -> [Unreadable] {
+        header.unreadable.map { Unreadable(disk: header.disk, extent: $0) }
     }
 
     package var encoded: [UInt8] {

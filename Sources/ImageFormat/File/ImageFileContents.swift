@@ -145,6 +145,11 @@ struct Contents {
             throw .corrupt(
                 "its frames hold \(content) bytes, its closing record says \(closing.contentBytes)")
         }
+        let unreadable = entries.flatMap { ClosingRecord.unreadable(of: $0.header) }
+        // Files made before headers told what was unreadable have it in the closing record alone.
+        guard unreadable.isEmpty || unreadable == closing.unreadable else {
+            throw .corrupt("its frames and its closing record do not call the same bytes unreadable")
+        }
         let digest = ClosingRecord.digest(
             manifest: manifestJSON, chunkSet: chunkSet,
             headers: entries.lazy.map { $0.header.encoded(in: layout) })

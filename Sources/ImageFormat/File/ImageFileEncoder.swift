@@ -11,6 +11,8 @@ package struct ImageFileEncoder: Sendable {
     private var index = ByteWriter()
     /// Per frame: its number, and where prefix and header stand in the index.
     private var headers: [(number: UInt32, place: Range<Int>)] = []
+    /// What the frames' headers call unreadable, by chunk number.
+    private var unreadable: [UInt32: [ClosingRecord.Unreadable]] = [:]
     private let manifest: [UInt8]
     private let chunkSet: [UInt8]
     private var closing = ClosingRecord(frameCount: 0, contentBytes: 0, payloadBytes: 0, unreadable: [])
@@ -23,7 +25,13 @@ package struct ImageFileEncoder: Sendable {
     ///
     /// - Throws: `DecodeError` where manifest and chunk set are not what a reader would accept.
     package init(manifest: Manifest, existing: ChunkSet) throws {
-        let json = try manifest.encoded()
+        try self.init(manifestJSON: try manifest.encoded(), existing: existing)
+    }
+
+    /// Starts an image with a manifest that somebody else has encoded, fields unknown here included.
+    ///
+    /// - Throws: As the other; whatever reading the manifest throws.
+    package init(manifestJSON json: [UInt8], existing: ChunkSet) throws {
         // What is written must be readable: the reader's own checks are run before the first byte is.
         let checked = try Manifest(decoding: json)
         let layout = try checked.layout()
@@ -59,17 +67,18 @@ package struct ImageFileEncoder: Sendable {
         closing.frameCount += 1
         closing.contentBytes += UInt64(header.rawLength)
         closing.payloadBytes += UInt64(header.payloadLength)
+        if !header.unreadable.isEmpty { unreadable[header.number] = ClosingRecord.unreadable(of: header) }
     }
 
-    /// Totals so far.
+    /// Totals so far; what was unreadable only after `finish`.
     package var totals: ClosingRecord { closing }
 
     /// Everything after the last chunk: closing record, index, footer.
     ///
     /// - Throws: `DecodeError` where the chunks added are not exactly the promised ones, each once, or where a
     ///   record is longer than a reader accepts.
-    package mutating func finish(unreadable: [ClosingRecord.Unreadable] = []) throws(DecodeError) -> [UInt8] {
-        closing.unreadable = unreadable
+    package mutating func finish() throws(DecodeError) -> [UInt8] {
+        closing.unreadable = unreadable.sorted { $0.key < $1.key }.flatMap(\.value)
         guard added == promised, closing.frameCount == UInt64(promised.count) else {
             throw .invalid("the image has \(closing.frameCount) chunks, \(promised.count) were promised")
         }
@@ -79,7 +88,7 @@ package struct ImageFileEncoder: Sendable {
             manifest: manifest, chunkSet: chunkSet,
             headers: headers.lazy.map { [index] in index.bytes[$0.place] })
         guard closing.encoded.count <= Contents.maximumRecordLength else {
-            throw .invalid("the image has \(unreadable.count) unreadable ranges")
+            throw .invalid("the image has \(closing.unreadable.count) unreadable ranges")
         }
         let closingFrame = ImageFileEncoder.frame(.closing, payload: closing.encoded)
         let indexFrame = ImageFileEncoder.frame(.index, payload: index.bytes)

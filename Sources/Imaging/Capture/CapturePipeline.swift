@@ -6,7 +6,25 @@ internal import Linux
 /// Reads content of the source disks; called from one thread.
 package protocol ContentSource: AnyObject, Sendable {
     /// Fills `bytes` with what image disk `disk` holds at `offset`.
+    ///
+    /// - Throws: `SystemError` for a read that fails (see `isMediumError`).
     func read(_ bytes: UnsafeMutableRawBufferPointer, disk: Int, offset: UInt64) throws
+
+    /// Replaces what of `bytes` need not be read from the disk, which has failed to give it.
+    ///
+    /// - Returns: The ranges of the disk that were replaced.
+    func patch(_ bytes: UnsafeMutableRawBufferPointer, disk: Int, offset: UInt64) -> ExtentSet
+
+    /// How errors call image disk `disk`.
+    func name(ofDisk disk: Int) -> String
+}
+
+extension ContentSource {
+    package func patch(_ bytes: UnsafeMutableRawBufferPointer, disk: Int, offset: UInt64) -> ExtentSet {
+        ExtentSet()
+    }
+
+    package func name(ofDisk disk: Int) -> String { "disk \(disk + 1) of the image" }
 }
 
 /// One chunk or table frame to be captured.
@@ -35,7 +53,7 @@ package final class CapturePipeline: Sendable {
 
     private let layout: ChunkLayout
     private let compression: Compression
-    private let source: any ContentSource
+    private let reader: RescuingReader
     private let progress: Progress
     private let pool: BufferPool
     private let contents: BoundedQueue<Content>
@@ -44,6 +62,7 @@ package final class CapturePipeline: Sendable {
 
     private struct Content: Sendable {
         let item: CaptureItem
+        let unreadable: [Extent]
         let buffer: AlignedBuffer
     }
 
@@ -53,11 +72,10 @@ package final class CapturePipeline: Sendable {
         let buffer: AlignedBuffer
     }
 
-    package init(layout: ChunkLayout, compression: Compression, source: any ContentSource, progress: Progress)
-    {
+    package init(layout: ChunkLayout, compression: Compression, reader: RescuingReader, progress: Progress) {
         self.layout = layout
         self.compression = compression
-        self.source = source
+        self.reader = reader
         self.progress = progress
         let largest = max(Int(layout.chunkSize), FrameHeader.maximumTableLength)
         let count = max(processorCount() + 2, Int(CapturePipeline.memory) / largest - processorCount())
@@ -109,17 +127,13 @@ package final class CapturePipeline: Sendable {
     private func read(_ items: [CaptureItem]) throws {
         for item in items {
             guard let buffer = pool.take() else { return }
-            var position = 0
-            for extent in item.extents {
-                let part = unsafe UnsafeMutableRawBufferPointer(
-                    rebasing: buffer.bytes[position..<position + Int(extent.length)])
-                do { try unsafe source.read(part, disk: item.disk, offset: extent.offset) } catch {
-                    progress.fault(disk: item.disk, "\(error)")
-                    throw error
-                }
-                position += Int(extent.length)
+            let unreadable: [Extent]
+            do { unreadable = try unsafe reader.read(item, into: buffer.bytes) } catch {
+                progress.fault(disk: item.disk, "\(error)")
+                throw error
             }
-            guard contents.put(Content(item: item, buffer: buffer)) else { return }
+            let content = Content(item: item, unreadable: unreadable, buffer: buffer)
+            guard contents.put(content) else { return }
         }
     }
 
@@ -132,7 +146,7 @@ package final class CapturePipeline: Sendable {
             let (header, isStored) = content.buffer.withBytes(item.length) { span in
                 unsafe encoder.encode(
                     kind: item.kind, number: item.number, disk: item.disk, extents: item.extents,
-                    roles: item.roles,
+                    roles: item.roles, unreadable: content.unreadable,
                     content: span, payload: spare.bytes)
             }
             let payload = isStored ? content.buffer : spare

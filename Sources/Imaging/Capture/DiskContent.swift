@@ -1,5 +1,5 @@
 // Reads the disks of a capture plan, patched with what the overlay changed in memory.
-internal import Blocks
+package import Blocks
 internal import Disk
 internal import Linux
 internal import Overlay
@@ -26,16 +26,39 @@ package final class DiskContent: ContentSource {
     }
 
     package func read(_ bytes: UnsafeMutableRawBufferPointer, disk: Int, offset: UInt64) throws {
-        let open = disks[disk]
-        try unsafe open.reader.read(into: bytes, at: offset)
+        try unsafe disks[disk].reader.read(into: bytes, at: offset)
         let window = Extent(offset: offset, length: UInt64(bytes.count))
-        for content in open.contents {
-            guard let part = content.source.extent.intersection(window) else { continue }
-            let from = Int(part.offset - offset)
-            let piece = unsafe UnsafeMutableRawBufferPointer(rebasing: bytes[from..<from + Int(part.length)])
-            unsafe content.patch(piece, at: part.offset - content.source.extent.offset)
+        for (content, part) in parts(of: window, disk) { unsafe patch(bytes, window, content, part) }
+    }
+
+    package func patch(_ bytes: UnsafeMutableRawBufferPointer, disk: Int, offset: UInt64) -> ExtentSet {
+        let window = Extent(offset: offset, length: UInt64(bytes.count))
+        var replaced = ExtentSet()
+        for (content, part) in parts(of: window, disk) {
+            unsafe patch(bytes, window, content, part)
+            let start = content.source.extent.offset
+            let inside = content.replaced(in: Extent(offset: part.offset - start, length: part.length))
+            replaced = replaced.union(inside.shifted(by: start))
+        }
+        return replaced
+    }
+
+    /// The partitions that `window` of a disk touches, each with its part of it.
+    private func parts(of window: Extent, _ disk: Int) -> [(PartitionContent, Extent)] {
+        disks[disk].contents.compactMap { content in
+            content.source.extent.intersection(window).map { (content, $0) }
         }
     }
+
+    private func patch(
+        _ bytes: UnsafeMutableRawBufferPointer, _ window: Extent, _ content: PartitionContent, _ part: Extent
+    ) {
+        let from = Int(part.offset - window.offset)
+        let piece = unsafe UnsafeMutableRawBufferPointer(rebasing: bytes[from..<from + Int(part.length)])
+        unsafe content.patch(piece, at: part.offset - content.source.extent.offset)
+    }
+
+    package func name(ofDisk disk: Int) -> String { disks[disk].reader.name }
 
     /// Gives every disk its read-only flag back as it was.
     package func close() throws {

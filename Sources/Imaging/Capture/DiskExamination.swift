@@ -21,7 +21,12 @@ struct DiskExamination {
 
     init(_ disk: LocalDisk, index: Int, request: CapturePlan.Request, pool: OverlayPool) throws {
         let reader = try DiskReader(disk)
-        let tables = try TableRegions(of: reader, table: disk.table)
+        let tables: TableRegions
+        do {
+            tables = try TableRegions(of: reader, table: disk.table)
+        } catch let error as SystemError where error.isMediumError {
+            throw ImagingError("\(disk.path) is not captured, its partition table is not all there: \(error)")
+        }
         try reader.close()
         var notices: [String] = []
         switch tables.soundness {

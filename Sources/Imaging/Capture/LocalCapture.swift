@@ -36,6 +36,10 @@ package final class LocalCapture: Sendable {
         package let contentBytes: UInt64
         package let fileBytes: UInt64
         package let frameCount: UInt64
+        /// What could not be read and is zeros in the image.
+        package let unreadable: UnreadableSectors
+        /// A sentence for each disk that has some of it; empty for sound disks.
+        package let warnings: [String]
     }
 
     private let options: Options
@@ -85,19 +89,13 @@ package final class LocalCapture: Sendable {
         request.creator = options.creator
         request.interruption = cancellation.mapping
         progress.note("asking the file systems which blocks are used")
-        let eligible = disks.all.filter { $0.refusals(for: .capture, named: false).isEmpty }
-        let taken = options.disks == nil ? eligible : disks.named
-        guard !taken.isEmpty else { throw ImagingError(disks.noneEligible(for: .capture)) }
         self.options = options
         self.compression = compression
-        plan = try CapturePlan(taken, named: options.disks != nil, request: request)
+        plan = try CapturePlan(try disks.sources(), named: options.disks != nil, request: request)
     }
 
     /// The plan in lines.
     package var description: [String] { plan.description }
-
-    /// The lines of the plan that are not as one would expect: captured whole, left out, unsure.
-    package var notices: [String] { plan.notices }
 
     /// Captures; the file has its name only when this returns.
     package func run(_ progress: Progress) throws -> Result {
@@ -110,7 +108,8 @@ package final class LocalCapture: Sendable {
         let writer = try StoredImageWriter(
             path: options.path, manifest: plan.manifest, existing: plan.existing)
         let pipeline = CapturePipeline(
-            layout: plan.layout, compression: compression, source: content, progress: progress)
+            layout: plan.layout, compression: compression,
+            reader: RescuingReader(source: content, disks: plan.manifest.disks), progress: progress)
         let outcome = Swift.Result {
             try cancellation.begin(pipeline)
             try unsafe pipeline.run(plan.items) { header, prefixAndHeader, payload in
@@ -122,7 +121,9 @@ package final class LocalCapture: Sendable {
         progress.enter(.finishing)
         try plan.release()
         let (totals, byteCount) = try writer.finish()
+        let unreadable = UnreadableSectors(totals.unreadable, disks: plan.manifest.disks)
         return Result(
-            contentBytes: totals.contentBytes, fileBytes: byteCount, frameCount: totals.frameCount)
+            contentBytes: totals.contentBytes, fileBytes: byteCount, frameCount: totals.frameCount,
+            unreadable: unreadable, warnings: unreadable.warnings { plan.sources[$0].disk.path })
     }
 }

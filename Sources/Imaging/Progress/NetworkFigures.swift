@@ -11,6 +11,8 @@ package struct NetworkFigures: Equatable, Sendable {
     /// Chunk buffers that are free, and all of them.
     package var freeBuffers: Int?
     package var buffers: Int?
+    /// A master's: bytes of the frames it has made.
+    package var frameBytes: UInt64?
     /// A master's: how much of what they need its machines have on their disks, 0 to 1.
     package var fractionDone: Double?
     package var machines: [ProgressReport.MachineFigures] = []
@@ -65,7 +67,7 @@ extension ProgressReport.MachineFigures {
     package init(_ one: ParticipantSnapshot) {
         self.init(
             name: one.name.onScreen, address: one.endpoint.address.description,
-            mac: one.macText, disks: one.disks.map { "\($0.text.onScreen) \($0.size.asBytes)" },
+            mac: one.macText, disks: one.diskTexts,
             fits: one.chunksNeeded > 0 ? true : one.state == .failed ? false : nil, state: one.state.rawValue,
             percent: one.chunksNeeded > 0
                 ? percentage(UInt64(max(0, one.chunksDone)), of: UInt64(one.chunksNeeded))
@@ -77,6 +79,11 @@ extension ProgressReport.MachineFigures {
 }
 
 extension ParticipantSnapshot {
+    /// "/dev/sda Samsung SSD 870 500 GB" for each of its disks; a recording has no size.
+    var diskTexts: [String] {
+        disks.map { $0.size > 0 ? "\($0.text.onScreen) \($0.size.asBytes)" : $0.text.onScreen }
+    }
+
     /// Datagrams lost, whatever the cause.
     fileprivate var lost: UInt64 { lostOnWire + lostInSocket + lostForWantOfBuffers }
 

@@ -16,6 +16,7 @@ package final class Progress: Sendable {
     private let standing: Mutex<ProgressStanding>
     private let inboxes = Mutex<[ProgressInbox]>([])
     private let network = Mutex<(@Sendable () -> NetworkFigures?)?>(nil)
+    private let isTold = Mutex(false)
 
     /// Begins a job; `session` is nil for one between disks and a local file.
     package convenience init(session: String? = nil) {
@@ -71,6 +72,12 @@ package final class Progress: Sendable {
     /// `figures` must not wait. Whoever sets it takes it back when the session has ended.
     package func follow(_ figures: (@Sendable () -> NetworkFigures?)?) { network.withLock { $0 = figures } }
 
+    /// Keeps the session's last figures and lets go of what gave them.
+    package func settle() {
+        guard let last = networkFigures else { return follow(nil) }
+        follow { last }
+    }
+
     /// Tells everybody who listens a sentence.
     package func note(_ text: String, _ level: Level = .notice) {
         switch level {
@@ -82,20 +89,14 @@ package final class Progress: Sendable {
 
     /// The job is done; its figures stay as they are now, the rates as averages of the transfer.
     ///
-    /// They are for the summary: `finish` must follow.
+    /// They are for the summary: `finish`, or `fail` after all, must follow.
     package func complete() -> ProgressReport { end(.done, error: nil) }
 
-    /// Tells the job's summary; nothing follows it.
-    package func finish(_ summary: String) {
-        post(.report(complete()))
-        post(.finished(summary))
-    }
+    /// Tells the job's summary, empty where there is nothing to say; nothing follows it.
+    package func finish(_ summary: String) { tell(complete(), .finished(summary)) }
 
     /// The job has failed; nothing follows.
-    package func fail(_ reason: String) {
-        post(.report(end(.failed, error: reason)))
-        post(.failed(reason))
-    }
+    package func fail(_ reason: String) { tell(end(.failed, error: reason), .failed(reason)) }
 
     /// Where the job stands now.
     package func report() -> ProgressReport {
@@ -123,6 +124,18 @@ package final class Progress: Sendable {
     private func end(_ state: ProgressReport.State, error: String?) -> ProgressReport {
         let network = networkFigures
         return standing.withLock { $0.end(state, error: error, now: clock(), network) }
+    }
+
+    /// The end is told once.
+    private func tell(_ report: ProgressReport, _ event: ProgressEvent) {
+        let isFirst = isTold.withLock { isTold in
+            defer { isTold = true }
+            return !isTold
+        }
+        guard isFirst else { return }
+        standing.withLock { $0.seal() }
+        post(.report(report))
+        post(event)
     }
 
     private func post(_ event: ProgressEvent) {

@@ -19,6 +19,7 @@ struct ProgressStanding: Sendable {
     private let began: UInt64
     private var now: ProgressReport
     private var stateBegan: UInt64
+    private var isSealed = false
     private var disks: [Disk] = []
     /// What the transfer had done when the state after it began.
     private var transferred: ProgressReport?
@@ -105,11 +106,19 @@ struct ProgressStanding: Sendable {
         return report
     }
 
-    /// The last figures: of the transfer as a whole, with average rates; the first call counts.
+    /// The last figures: of the transfer as a whole, with average rates.
+    ///
+    /// Those of the first call stay; until `seal` it may still turn out that the job has failed.
     mutating func end(
         _ state: ProgressReport.State, error: String?, now time: UInt64, _ network: NetworkFigures?
     ) -> ProgressReport {
-        if now.state.isEnd { return now }
+        if now.state.isEnd {
+            if state == .failed, now.state == .done, !isSealed {
+                now.state = state
+                now.error = error
+            }
+            return now
+        }
         leave(at: time, network)
         var last = transferred ?? counted(at: time, network)
         last.state = state
@@ -132,6 +141,9 @@ struct ProgressStanding: Sendable {
         now = last
         return last
     }
+
+    /// The end has been told.
+    mutating func seal() { isSealed = true }
 
     /// Closes the account of the state that ends at `time`.
     private mutating func leave(at time: UInt64, _ network: NetworkFigures?) {
@@ -165,6 +177,7 @@ struct ProgressStanding: Sendable {
         }
         report.wireBytes = report.frameBytes
         guard let network else { return report }
+        if let frames = network.frameBytes { report.frameBytes = frames }
         report.wireBytes = network.wireBytes >= wireBefore ? network.wireBytes - wireBefore : 0
         report.lossPercent = network.lossPercent
         report.freeBuffers = network.freeBuffers

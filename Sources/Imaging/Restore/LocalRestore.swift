@@ -75,11 +75,22 @@ package final class LocalRestore: Sendable {
     package var description: [String] {
         var lines = plan.description(of: image.manifest)
         if let damage = image.origin.damage { lines.append("\(path): \(damage)") }
-        if !image.closing.unreadable.isEmpty {
-            lines.append(
-                "\(path): \(image.closing.unreadable.count) unreadable places of the source are zeros")
+        if !unreadable.isEmpty {
+            lines.append("\(path) has zeros in place of \(unreadable.counted) of its source")
         }
         return lines
+    }
+
+    /// What of the image's source could not be read.
+    private var unreadable: UnreadableSectors {
+        UnreadableSectors(image.closing.unreadable, disks: image.manifest.disks)
+    }
+
+    /// What a restore says at its end of the sectors that are zeros on the disks; empty where there are none.
+    package var warnings: [String] {
+        unreadable.warnings(of: "on the disk") { disk in
+            plan.assignments.first { $0.imageDisk == disk }?.target.path ?? "disk \(disk + 1)"
+        }
     }
 
     /// Ends the restore; `run` throws `reason`, and the disks are left without tables.

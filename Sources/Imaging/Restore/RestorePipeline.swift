@@ -26,6 +26,7 @@ package final class RestorePipeline: Sendable {
     private let isPrepared = Mutex(false)
     /// Headers of what was written, kept for verification: about 150 bytes a chunk.
     private let written = Mutex<[FrameHeader]>([])
+    private let lost = Mutex<[ClosingRecord.Unreadable]>([])
 
     private struct Decoded: Sendable {
         let header: FrameHeader
@@ -84,6 +85,9 @@ package final class RestorePipeline: Sendable {
             throw error
         }
     }
+
+    /// What of the restored chunks their source could not read: zeros on the sink.
+    package var unreadable: [ClosingRecord.Unreadable] { lost.withLock { $0 } }
 
     /// Ends the restore with `reason` as its error; `run` then throws it.
     package func cancel(_ reason: String) { failure.record(ImagingError(reason)) }
@@ -209,6 +213,8 @@ package final class RestorePipeline: Sendable {
 
     private func finish(_ header: FrameHeader) {
         if header.kind == .chunk { written.withLock { $0.append(header) } }
+        let ranges = header.unreadable.map { ClosingRecord.Unreadable(disk: header.disk, extent: $0) }
+        if !ranges.isEmpty { lost.withLock { $0 += ranges } }
         done.withLock { $0.insert(header.number) }
         progress.add(content: header.rawLength, disk: header.disk)
     }

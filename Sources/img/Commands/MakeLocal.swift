@@ -50,12 +50,15 @@ struct MakeLocal: ParsableCommand {
                 path: file, compression: compression ?? "balanced", excludedSlots: Set(excluded),
                 disks: disks?.asDiskList, captureHibernated: whole, creator: "img \(programVersion)"),
             cancellation: cancellation, progress: progress)
-        for line in capture.description {
-            progress.note(line, capture.notices.contains(line) ? .warning : .notice)
-        }
+        for line in capture.description { progress.note(line) }
         if planOnly { return progress.finish("") }
         let result = try capture.run(progress)
-        progress.finish(result.summary(file, progress.complete()))
+        for warning in result.warnings { progress.note(warning, .warning) }
+        var summary = result.summary(file, progress.complete())
+        if !result.unreadable.isEmpty {
+            summary += "\n\(file): \(result.unreadable.completed("in the image"))"
+        }
+        progress.finish(summary)
     }
 }
 

@@ -34,6 +34,8 @@ struct RestoreLocal: ParsableCommand {
         if planOnly { return progress.finish("") }
         try Interruption.cancelling { restore.cancel($0) }
         try restore.run(progress)
+        let warnings = restore.warnings
+        if !warnings.isEmpty { progress.note("\(file): " + warnings.joined(separator: "\n  "), .warning) }
         progress.finish(restore.summary(progress.complete()))
     }
 }

@@ -29,16 +29,21 @@ final class ConsoleProgress: ProgressFace {
         screen.withLock { screen in
             switch event {
             case .report(let report): isLive ? draw(report, &screen) : log(report, &screen)
-            case .notice(let text), .warning(let text), .error(let text), .finished(let text):
-                guard !text.isEmpty else { return }
-                let lines = screen.lines
-                erase(&screen)
-                Console.print(text)
-                draw(lines, &screen)
+            case .notice(let text), .error(let text), .finished(let text): tell(text, &screen)
+            case .warning(let text): tell("WARNING: \(text)", &screen)
             // The program says so itself, on standard error.
             case .failed: break
             }
         }
+    }
+
+    /// Prints a sentence above the live lines.
+    private func tell(_ text: String, _ screen: inout Screen) {
+        guard !text.isEmpty else { return }
+        let lines = screen.lines
+        erase(&screen)
+        Console.print(text)
+        draw(lines, &screen)
     }
 
     private func draw(_ report: ProgressReport, _ screen: inout Screen) {

@@ -1,4 +1,5 @@
 // A job's figures in as many columns as there are: pure.
+internal import Blocks
 package import Imaging
 
 /// What the console shows of a report.
@@ -71,7 +72,8 @@ package enum LiveLine {
         switch report.state {
         case .planning: return []
         case .searching:
-            return [Part(0, report.session.map { "searching for session \($0)" } ?? state)].compactMap { $0 }
+            return [Part(0, report.session.map { "searching for session \($0.onScreen)" } ?? state)]
+                .compactMap { $0 }
         case .waiting: return [Part(0, state), Part(1, report.registrationText)].compactMap { $0 }
         case .capturing, .sending, .receiving, .restoring, .recording, .verifying, .finishing, .done, .failed:
             guard let percent = report.percentText else { return [] }
