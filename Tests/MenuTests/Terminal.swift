@@ -124,3 +124,28 @@ extension String {
         return split(separator: part, omittingEmptySubsequences: false).joined(separator: other)
     }
 }
+
+/// Waits until the screen, with what varies taken out by `normalise`, is the one in the golden file.
+///
+/// For screens that change by themselves; writing goldens takes the screen that was there when it had not changed
+/// its words for a second.
+func expectGoldenSoon(
+    _ name: String, _ terminal: Terminal, location: SourceLocation = #_sourceLocation,
+    _ normalise: (String) -> String
+) throws {
+    let deadline = MonotonicClock.now() + 30_000_000_000
+    let expected = (try? goldens.read("\(name).txt")).map { String(decoding: $0, as: UTF8.self) }
+    var last = ""
+    var since = MonotonicClock.now()
+    while MonotonicClock.now() < deadline {
+        let now = normalise(try terminal.screen())
+        if !GoldenFolder.isWriting, now == expected { return }
+        if now != last { since = MonotonicClock.now() }
+        last = now
+        if GoldenFolder.isWriting, MonotonicClock.now() - since > 1_000_000_000 {
+            return try goldens.write("\(name).txt", Array(now.utf8))
+        }
+        MonotonicClock.sleep(nanoseconds: 50_000_000)
+    }
+    Issue.record("\(name) never came; last:\n\(last)", sourceLocation: location)
+}

@@ -9,6 +9,7 @@ extension Menu {
             [
                 ("Make image -> local file", makeImage),
                 ("Restore image <- local file", restoreImage),
+                ("Multicast session", session),
             ])
     }
 
@@ -69,7 +70,7 @@ extension Menu {
                 question: ["End it now? No image is left, and the disks stay as they are."],
                 cancel: { cancellation.cancel($0) })
         ) { try capture.run(progress) }
-        try screen.show("Image made", [result.summary(path, progress.complete())])
+        try screen.show("Image made", [result.summary(path, progress.complete())] + result.warnings)
     }
 
     private func restoreImage() throws {
@@ -109,7 +110,7 @@ extension Menu {
                 ],
                 cancel: { restore.cancel($0) })
         ) { try restore.run(progress) }
-        try screen.show("Image restored", [restore.summary(progress.complete())])
+        try screen.show("Image restored", [restore.summary(progress.complete())] + restore.warnings)
     }
 
     /// Runs a job between disks and a file and shows its figures.
