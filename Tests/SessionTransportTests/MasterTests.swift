@@ -130,6 +130,35 @@ import Testing
         }
     }
 
+    /// Whoever has joined a host that gives way learns from whom the session is to be had, and can begin anew at once.
+    @Test func participantsOfTheOneThatYieldsAreToldWhereToGo() throws {
+        let lan = try NamespaceLAN(stations: 2)
+        let image = MadeUpImage(chunks: 6, payloadBytes: 1 << 16)
+        let keys = try (0..<2).map { _ in try #require(PrivateKey(seed: Random.bytes(32))) }
+            .sorted { $0.publicKey.bytes.lexicographicallyPrecedes($1.publicKey.bytes) }
+        let loser = try Hosting(
+            image, on: lan, participants: nil,
+            change: {
+                $0.hostKey = keys[1]
+                $0.yields = true
+            })
+        let runner = try lan.thread(on: lan.stations[0]) {
+            try ParticipantRunner(ParticipantSettings(name: "test")) { _ in }
+        }.join()
+        runner.need(try runner.join().existing)
+        let winner = try Hosting(image, on: lan, participants: 1, machine: lan.stations[1]) {
+            $0.hostKey = keys[0]
+        }
+        let sentence =
+            "the session test is hosted by \(winner.runner.endpoint.address) (\(winner.runner.fingerprint))"
+        let error = #expect(throws: HostYielded.self) { try runner.nextFrame() }
+        #expect(error?.description == sentence)
+        try runner.finish(.failed(sentence))
+        #expect(try loser.outcome().text == sentence)
+        #expect(try visit(lan, 0, image).join().fingerprint == winner.runner.fingerprint.description)
+        #expect(try winner.outcome().isComplete)
+    }
+
     @Test func hostsThatStayTellOfEachOther() throws {
         let lan = try NamespaceLAN(stations: 1)
         let image = MadeUpImage(chunks: 2, payloadBytes: 1 << 16)
@@ -177,7 +206,7 @@ import Testing
         let late = visit(lan, 1, image)
         for visit in [try early.join(), try late.join()] {
             #expect(visit.failure == nil)
-            for sentence in ["is read a second time", ": 3 sectors cannot be read"] {
+            for sentence in [" is read a second time", ": 3 sectors cannot be read"] {
                 #expect(
                     visit.events.count { $0 == "notice disk /dev/sda\(sentence)" } == 1, "\(visit.events)")
             }
