@@ -16,7 +16,7 @@ DESTDIR ?=
 PREFIX ?= /usr/local
 
 .PHONY: help setup toolchain build test check demo bench bench-quick bench-stragglers bench-disk \
-	bench-allocations simulate fuzz clean install
+	bench-live bench-allocations simulate fuzz clean install
 
 help: ## this list
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -63,6 +63,9 @@ bench-stragglers: build ## one participant stopped, late or killed: what it cost
 
 bench-disk: build ## capture and restore beside partclone, zstd and dd on one disk
 	IMG_BIN_DIR=$(BIN) Benchmarks/capture-restore
+
+bench-live: build ## a live session beside the multicast of a ready image, and what each compression level costs
+	status=0; IMG_BIN_DIR=$(BIN) Benchmarks/live/run || status=$$?; Benchmarks/live/run report; exit $$status
 
 bench-allocations: build ## what a session allocates per datagram
 	IMG_BIN_DIR=$(BIN) Benchmarks/allocations/run

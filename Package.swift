@@ -82,7 +82,7 @@ let package = Package(
 
         // Programs.
         program("img", ["Imaging", "Linux", "Blocks", arguments]),
-        program("imgserv", ["Server", "SessionProtocol", "Linux", arguments]),
+        program("imgserv", ["Server", "SessionProtocol", "Linux", "Blocks", arguments]),
 
         // Tests.
         .target(
@@ -110,7 +110,10 @@ let package = Package(
             ]),
         tests(
             "ImagingTests",
-            ["Imaging", "Disk", "Overlay", "ImageFormat", "Linux", "Blocks", "TestSupport", "img", system]),
+            [
+                "Imaging", "Disk", "Overlay", "ImageFormat", "SessionProtocol", "SessionTransport", "Linux",
+                "Blocks", "TestSupport", "img", system,
+            ]),
         tests("CommandTests", ["img", "imgserv", "Linux", "TestSupport"]),
     ]
 )

@@ -1,6 +1,7 @@
 // The functions of CLinux.h that need _GNU_SOURCE.
 #define _GNU_SOURCE
 #include "CLinux.h"
+#include <time.h>
 #include <pthread.h>
 #include <spawn.h>
 #include <sys/random.h>
@@ -90,4 +91,17 @@ int64_t clinux_btrfs_global_reserve(int fd) {
         if (answer.header.spaces[i].flags & BTRFS_SPACE_INFO_GLOBAL_RSV)
             return (int64_t)answer.header.spaces[i].total_bytes;
     return 0;
+}
+
+int64_t clinux_seconds_until(int hour, int minute, int64_t moment) {
+    time_t now = (time_t)moment;
+    struct tm today;
+    localtime_r(&now, &today);
+    for (int day = 0; day <= 2; day++) {
+        struct tm then = {.tm_year = today.tm_year, .tm_mon = today.tm_mon, .tm_mday = today.tm_mday + day,
+                          .tm_hour = hour, .tm_min = minute, .tm_isdst = -1};
+        int64_t seconds = (int64_t)mktime(&then) - moment;
+        if (seconds > 0) return seconds;
+    }
+    return 86400;
 }

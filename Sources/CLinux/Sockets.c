@@ -282,22 +282,30 @@ int clinux_eventfd(void) { return eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC); }
 
 static volatile sig_atomic_t termination_signal;
 static volatile sig_atomic_t termination_eventfd = -1;
+static volatile sig_atomic_t terminations_seen[NSIG];
 
-static void terminate(int signal) {
+// The second signal of a kind ends the process, so that a program that hangs in its clean end can still be stopped.
+static void terminate(int number) {
     int saved = errno;
     uint64_t one = 1;
-    termination_signal = signal;
+    if (terminations_seen[number]) {
+        clinux_keyboard_put_back();
+        signal(number, SIG_DFL);
+        raise(number);
+    }
+    terminations_seen[number] = 1;
+    termination_signal = number;
     if (write(termination_eventfd, &one, sizeof one) < 0) { /* the flag above is enough */ }
     errno = saved;
 }
 
-// The second signal of a kind ends the process, so that a program that hangs in its clean end can still be stopped.
 int clinux_catch_termination(int eventfd) {
     struct sigaction action;
     memset(&action, 0, sizeof action);
     action.sa_handler = terminate;
-    action.sa_flags = SA_RESTART | (int)SA_RESETHAND;
+    action.sa_flags = SA_RESTART;
     termination_eventfd = eventfd;
+    for (int number = 0; number < NSIG; number++) terminations_seen[number] = 0;
     if (sigaction(SIGINT, &action, NULL) != 0 || sigaction(SIGHUP, &action, NULL) != 0) return -1;
     return sigaction(SIGTERM, &action, NULL);
 }

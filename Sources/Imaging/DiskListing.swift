@@ -47,8 +47,8 @@ package struct DiskListing: Encodable, Sendable {
         disks = (words == nil ? found.all : found.named).map { disk in
             DiskLine(
                 path: disk.path, size: disk.size, logicalSectorSize: disk.sectorSize,
-                physicalSectorSize: disk.physicalSectorSize, model: disk.model.printable,
-                serial: disk.serial.printable, bus: disk.bus.rawValue, rotational: disk.isRotational,
+                physicalSectorSize: disk.physicalSectorSize, model: disk.model.onScreen,
+                serial: disk.serial.onScreen, bus: disk.bus.rawValue, rotational: disk.isRotational,
                 table: disk.table.description, tableProblem: disk.tableProblem ?? disk.tableNotice,
                 notEligible: disk.refusals(for: .restore, named: words != nil).map(\.description),
                 partitions: disk.partitions.map { partition in
@@ -56,10 +56,10 @@ package struct DiskListing: Encodable, Sendable {
                         slot: partition.role == .extended ? 0 : partition.slot, path: partition.path,
                         number: partition.number, type: partition.type.description,
                         typeName: partition.type.title,
-                        name: partition.name.printable, offset: partition.extent.offset,
+                        name: partition.name.onScreen, offset: partition.extent.offset,
                         size: partition.extent.length, active: partition.isActive,
                         fileSystem: partition.content?.type ?? "",
-                        label: (partition.content?.label ?? "").printable,
+                        label: (partition.content?.label ?? "").onScreen,
                         uuid: partition.uuid)
                 })
         }

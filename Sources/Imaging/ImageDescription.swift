@@ -38,8 +38,8 @@ package struct ImageDescription: Encodable, Sendable {
             payloadBytes == 0
             ? "all zeros" : "ratio \((Double(contentBytes) / Double(fileBytes)).withThreeDigits)"
         var lines = [
-            "\(path): image \(manifest.imageID), made \(manifest.created.printable) by \(manifest.creator.printable)",
-            "  started by \(manifest.firmware.printable), \(frames) chunks of at most \(manifest.chunkSize.asBytes)",
+            "\(path): image \(manifest.imageID), made \(manifest.created.onScreen) by \(manifest.creator.onScreen)",
+            "  started by \(manifest.firmware.onScreen), \(frames) chunks of at most \(manifest.chunkSize.asBytes)",
             "  \(contentBytes.asBytes) of content in a file of \(fileBytes.asBytes), \(ratio)",
         ]
         if let damage { lines.append("  \(damage)") }
@@ -49,22 +49,22 @@ package struct ImageDescription: Encodable, Sendable {
             lines += lost.list { "disk \($0 + 1)" }.map { "    \($0)" }
         }
         for (index, disk) in manifest.disks.enumerated() {
-            let model = disk.model.isEmpty ? "" : "\(disk.model.printable), "
+            let model = disk.model.isEmpty ? "" : "\(disk.model.onScreen), "
             lines.append(
-                "disk \(index + 1): \(model)\(disk.bus.printable), \(disk.rotational ? "rotating" : "solid-state"), "
+                "disk \(index + 1): \(model)\(disk.bus.onScreen), \(disk.rotational ? "rotating" : "solid-state"), "
                     + "\(disk.size.asBytes), sectors \(disk.logicalSectorSize)/\(disk.physicalSectorSize), "
-                    + "table \(disk.tableType.printable), \(disk.role.printable)")
+                    + "table \(disk.tableType.onScreen), \(disk.role.onScreen)")
             lines.append(
                 "  smallest disk that fits: \(disk.smallestTarget) bytes (\(disk.smallestTarget.asBytes))")
             var table = [["slot", "type", "size", "captured", "content", "file system", "label"]]
             for partition in manifest.partitions where partition.disk == index {
                 table.append([
-                    partition.slot == 0 ? "-" : "\(partition.slot)", partition.typeName.printable,
+                    partition.slot == 0 ? "-" : "\(partition.slot)", partition.typeName.onScreen,
                     partition.size.asBytes, partition.usedBytes.asBytes,
                     partition.reason.isEmpty
                         ? partition.content.rawValue
-                        : "\(partition.content.rawValue): \(partition.reason.printable)",
-                    partition.fileSystem.printable, partition.label.printable,
+                        : "\(partition.content.rawValue): \(partition.reason.onScreen)",
+                    partition.fileSystem.onScreen, partition.label.onScreen,
                 ])
             }
             if table.count > 1 { lines += table.aligned.map { "  " + $0 } }

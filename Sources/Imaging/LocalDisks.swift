@@ -19,6 +19,14 @@ struct LocalDisks {
             })
     }
 
+    /// The disks to capture: those of disks= if there are any, else all that are eligible.
+    func sources() throws -> [LocalDisk] {
+        guard named.isEmpty else { return named }
+        let eligible = all.filter { $0.refusals(for: .capture, named: false).isEmpty }
+        guard !eligible.isEmpty else { throw ImagingError(noneEligible(for: .capture)) }
+        return eligible
+    }
+
     /// The sentence for a machine without a disk that may be taken by itself.
     func noneEligible(for purpose: LocalDisk.Purpose) -> String {
         guard !all.isEmpty else { return "this machine has no disks" }

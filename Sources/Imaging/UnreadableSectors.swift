@@ -12,6 +12,9 @@ package struct UnreadableSectors: Equatable, Sendable {
         package let sector: UInt64
         package let count: UInt64
 
+        /// "1 unreadable sector", "3 unreadable sectors".
+        var counted: String { count == 1 ? "1 unreadable sector" : "\(count) unreadable sectors" }
+
         /// "sector 7", "sectors 7 to 9".
         var description: String {
             count == 1 ? "sector \(sector)" : "sectors \(sector) to \(sector + count - 1)"

@@ -17,6 +17,13 @@ package enum WallClock {
     /// Seconds since 1970-01-01T00:00:00Z.
     package static func now() -> Int64 { Int64(time(nil)) }
 
+    /// Seconds from `moment` (since 1970) until a clock on the wall shows `hour`:`minute` next, at least one.
+    ///
+    /// A night in which the clocks are changed counts as it is (C functions `localtime_r` and `mktime`).
+    package static func seconds(untilHour hour: Int, minute: Int, from moment: Int64) -> Int64 {
+        clinux_seconds_until(Int32(hour), Int32(minute), moment)
+    }
+
     /// The moment `seconds` since 1970 as RFC 3339 text in UTC: "2026-11-21T09:30:00Z".
     package static func text(_ seconds: Int64) -> String {
         // Days since 0000-03-01 (Gregorian, leap days last), so that months have a formula.

@@ -2,9 +2,8 @@
 internal import Blocks
 internal import ImageFormat
 internal import Linux
-internal import SessionProtocol
+package import SessionProtocol
 internal import SessionTransport
-internal import Synchronization
 
 /// What `imgserv mcast` was asked to do.
 package struct ForegroundHostOptions: Sendable {
@@ -41,7 +40,7 @@ package final class ForegroundHost: Sendable {
     private let frames: ImageFileFrames
     private let runner: HostRunner
     private let display: SessionDisplay
-    private let notes: Notes
+    private let notes: HostNotes
 
     /// Opens the image, loads the key and binds the sockets: whatever is wrong is said before anybody joins.
     package init(_ options: ForegroundHostOptions) throws {
@@ -64,9 +63,9 @@ package final class ForegroundHost: Sendable {
         let style: SessionDisplay.Style = options.isQuiet ? .quiet : Console.isTerminal ? .live : .lines
         let display = SessionDisplay(name: options.name, style: style)
         self.display = display
-        let notes = Notes()
+        let notes = HostNotes()
         self.notes = notes
-        let people = Roll()
+        let people = HostRoll()
         let runner = try HostRunner(settings, frames: frames) { event in
             if let line = people.sentence(event) { notes.add(line) }
         }
@@ -112,97 +111,6 @@ package final class ForegroundHost: Sendable {
                 display.show(session, participants)
                 next = MonotonicClock.now() + display.interval
             }
-        }
-    }
-}
-
-/// Sentences on their way to the screen.
-///
-/// The thread that hosts never writes itself: a terminal that was halted with Ctrl-S must not halt the room.
-private final class Notes: Sendable {
-    /// More than anybody reads; beyond it sentences are counted, not kept.
-    private static let limit = 1000
-
-    private struct State: Sendable {
-        var lines: [String] = []
-        var dropped = 0
-        var isFinished = false
-    }
-
-    private let condition = Condition()
-    private let state = Mutex(State())
-
-    func add(_ line: String) {
-        condition.locked {
-            state.withLock { state in
-                if state.lines.count < Notes.limit { state.lines.append(line) } else { state.dropped += 1 }
-            }
-            condition.signalAll()
-        }
-    }
-
-    func finish() {
-        condition.locked {
-            state.withLock { $0.isFinished = true }
-            condition.signalAll()
-        }
-    }
-
-    /// The sentences so far, as soon as there is one, at `deadline` at the latest; and whether they are the last.
-    func wait(until deadline: UInt64) -> (lines: [String], isLast: Bool) {
-        condition.locked {
-            while MonotonicClock.now() < deadline, state.withLock({ $0.lines.isEmpty && !$0.isFinished }) {
-                condition.wait(until: deadline)
-            }
-            let now = state.withLock { state in
-                defer { state = State(isFinished: state.isFinished) }
-                return state
-            }
-            let more = now.dropped > 0 ? ["and \(now.dropped) more messages"] : []
-            return (now.lines + more, now.isFinished)
-        }
-    }
-}
-
-/// Knows the participants of a runner by name, once there is a runner.
-private final class Roll: Sendable {
-    private let runner = Mutex<HostRunner?>(nil)
-    private let joined = Mutex<Set<Int>>([])
-
-    func attend(_ runner: HostRunner) { self.runner.withLock { $0 = runner } }
-
-    /// What an event is worth telling; nil for nothing.
-    func sentence(_ event: HostEvent) -> String? {
-        let snapshot = runner.withLock { $0?.snapshot }
-        func who(_ index: Int) -> String {
-            guard let all = snapshot?.participants, all.indices.contains(index) else {
-                return "participant \(index)"
-            }
-            return "\(all[index].name.onScreen) (\(all[index].endpoint.address))"
-        }
-        func left(_ index: Int) { joined.withLock { _ = $0.remove(index) } }
-        switch event {
-        case .joined(let index):
-            // Several may have joined since the snapshot was taken: those that were told of are counted.
-            let count = joined.withLock {
-                $0.insert(index)
-                return $0.count
-            }
-            let missing = max((snapshot?.session.needed ?? 0) - count, 0)
-            return "\(who(index)) joined; registered/still needed \(count)/\(missing)"
-        case .refused(let endpoint, let reason): return "\(endpoint.address) was refused: \(reason.onScreen)"
-        case .started: return "the session has started"
-        case .silent(let index):
-            left(index)
-            return "\(who(index)) is silent; it may come back"
-        case .finished(let index):
-            left(index)
-            return "\(who(index)) is done"
-        case .aborted(let index, let reason):
-            left(index)
-            return "\(who(index)) gave up: \(reason.onScreen)"
-        case .notice(let text): return text.onScreen
-        case .ended: return nil
         }
     }
 }

@@ -2,6 +2,7 @@
 internal import Blocks
 internal import Linux
 package import SessionProtocol
+internal import SessionTransport
 internal import Synchronization
 
 /// Writes the progress of one hosted session to standard output.
@@ -80,8 +81,7 @@ package final class SessionDisplay: Sendable {
 
     /// The line about the whole session.
     static func headline(_ name: String, _ session: SessionSnapshot, now: UInt64) -> String {
-        let registered =
-            "registered/still needed \(session.joined)/\(session.stillNeeded)"
+        let registered = HostRoll.registered(session.joined, of: session.needed)
         switch session.state {
         case .registering:
             guard let time = session.startsAt else { return "\(name): waiting, \(registered)" }

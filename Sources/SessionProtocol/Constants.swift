@@ -74,6 +74,17 @@ package enum Tuning {
     /// How long a participant listens for a second host of the same name before it joins the first: longer than
     /// `announceInterval`, so that every host has spoken once.
     package static let settleTime: UInt64 = 1500 * millisecond
+    /// How long a participant that hears two hosts of one name waits for one of them to give way: each of them has spoken
+    /// twice, and most likely to the other.
+    package static let disputeTime: UInt64 = 3 * second
+    /// Other hosts of the session's name that are told of, and hosts a participant chooses among.
+    package static let mostHosts = 8
+    /// Signatures of hosts not known yet that are checked in a row, and the nanoseconds after which one more is: a flood of
+    /// announcements costs half a percent of a processor.
+    package static let signatureBurst = 16
+    package static let signatureInterval: UInt64 = 20 * millisecond
+    /// Sentences of the host that those who join later are told as well.
+    package static let keptSentences = 16
     /// How long the start waits for participants that have joined but not said what they need.
     package static let needPatience: UInt64 = 5 * second
     /// A connection that has not joined or been answered by then is given up.

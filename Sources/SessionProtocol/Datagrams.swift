@@ -266,6 +266,19 @@ package struct AnnounceMessage: Equatable, Sendable {
         }
     }
 
+    /// Whether a datagram says that it announces the session `name`; its signature is not checked.
+    package static func claims(_ name: String, in bytes: RawSpan) -> Bool {
+        (try? AnnounceMessage(unverified: bytes))?.name == name
+    }
+
+    /// Where to connect to, if the announcement came from `address`: there, or at an address of the same family.
+    package func endpoint(heardFrom address: Address) -> Endpoint {
+        let own =
+            addresses.contains(address)
+            ? address : addresses.first { $0.family == address.family } ?? address
+        return Endpoint(own, port: controlPort)
+    }
+
     /// Reads the fields of an announcement, which nobody may believe yet.
     init(unverified bytes: RawSpan) throws(DecodeError) {
         guard bytes.byteCount <= maximumDiscoveryBytes else {

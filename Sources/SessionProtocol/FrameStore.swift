@@ -31,6 +31,9 @@ struct FrameStore {
     /// How many of the longest frames there is room for.
     var capacity: Int { limit / longest }
 
+    /// Bytes of the frames that are there, and of those on order if each is one of the longest.
+    var committedBytes: Int { bytes + loading.count * longest }
+
     func has(_ chunk: UInt32) -> Bool { entries[chunk] != nil }
 
     /// The frame of a chunk; it counts as used.
@@ -46,7 +49,7 @@ struct FrameStore {
     /// Frames that `keep` names are not dropped for it.
     mutating func order(_ chunk: UInt32, keep: (UInt32) -> Bool) -> Bool {
         guard entries[chunk] == nil, !loading.contains(chunk) else { return false }
-        while bytes + (loading.count + 1) * longest > limit {
+        while committedBytes + longest > limit {
             guard
                 let oldest = entries.filter({ !keep($0.key) }).min(by: { $0.value.lastUse < $1.value.lastUse }
                 )

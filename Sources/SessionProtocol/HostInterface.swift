@@ -20,10 +20,16 @@ package struct HostConfiguration: Sendable {
     package var maximumFrameBytes: Int
     package var hostKey: PrivateKey
     package var sessionKey: PrivateKey
-    /// The session starts when that many have joined.
-    package var participants: Int = 1
+    /// The session starts when that many have joined; nil: their number never starts it.
+    package var participants: Int? = 1
     /// It also starts when nobody has joined for that long (nanoseconds) and one is there; nil waits for ever.
     package var registrationTimeout: UInt64?
+    /// It also starts at this time (nanoseconds of the driver's clock) with whoever is there; with nobody there, as
+    /// soon as somebody is.
+    package var startTime: UInt64?
+    /// Whether this host, while nothing has started, gives way to another of the same name that is running already or
+    /// has the smaller key: of two masters exactly one remains.
+    package var yields = false
     /// The addresses participants reach this host at and data comes from, 1 to 8.
     package var addresses: [Address]
     package var controlPort: UInt16 = Specification.controlPort
@@ -36,6 +42,8 @@ package struct HostConfiguration: Sendable {
     package var linger: UInt64 = 120 * second
     /// The memory for frames that are being sent, in bytes; at least two of the longest are kept.
     package var frameMemory: Int = 64 << 20
+    /// Frames asked for ahead of the cursor, as far as `frameMemory` has room for them.
+    package var readAhead: Int = Tuning.readAhead
     package var maximumParticipants: Int = 1024
     /// Streams of the data plane, 1 to 8, each on a UDP port of its own counted up from `dataPort`: a fast network
     /// card spreads the ports over its receive queues.
@@ -144,6 +152,21 @@ package struct ParticipantSnapshot: Sendable {
     package var chunksOverControl: Int = 0
     /// Its outcome in one sentence, once there is one.
     package var result: String?
+
+    package init(
+        name: String, endpoint: Endpoint, serial: String, mac: [UInt8], disks: [DiskSummary],
+        linkMegabits: UInt32, state: ParticipantState, chunksNeeded: Int, chunksDone: Int
+    ) {
+        self.name = name
+        self.endpoint = endpoint
+        self.serial = serial
+        self.mac = mac
+        self.disks = disks
+        self.linkMegabits = linkMegabits
+        self.state = state
+        self.chunksNeeded = chunksNeeded
+        self.chunksDone = chunksDone
+    }
 }
 
 /// What a screen shows of the session.
@@ -157,9 +180,9 @@ package struct SessionSnapshot: Sendable {
 
     package var state: State = .registering
     package var joined = 0
-    /// The registrations at which the session starts.
+    /// The registrations at which the session starts; 0 where their number does not start it.
     package var needed = 0
-    /// How many of them are missing; people see "joined/still needed", as in "3/2".
+    /// How many of them are missing, 0 where there is no number; people see "joined/still needed", as in "3/2".
     package var stillNeeded: Int { max(0, needed - joined) }
     /// The chunk the sweep is at, and how many sweeps it has begun.
     package var cursor: UInt32 = 0
@@ -171,6 +194,14 @@ package struct SessionSnapshot: Sendable {
     package var beacons: UInt64 = 0
     package var chunksSent: UInt64 = 0
     package var chunksOverControl = 0
-    /// Time the session starts at the latest (nanoseconds of the driver's clock), if it waits for that.
+    /// Bytes of their frames and seals.
+    package var bytesOverControl: UInt64 = 0
+    /// The earliest time known at which the session starts by itself (nanoseconds of the driver's clock); one that is past:
+    /// with the first who registers.
     package var startsAt: UInt64?
+    /// Bytes of the frames the host has in memory, those on order included, and the most they may take.
+    package var frameBytes = 0
+    package var frameBytesLimit = 0
+
+    package init() {}
 }

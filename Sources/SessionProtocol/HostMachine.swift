@@ -11,6 +11,8 @@ package struct HostMachine: ~Copyable {
     package internal(set) var session = SessionSnapshot()
     /// Everyone who was let in, in the order of joining; indices stay.
     package internal(set) var snapshots: [ParticipantSnapshot] = []
+    /// The host this one has given way to (HostRivals.swift).
+    package internal(set) var otherHost: FoundHost?
 
     let configuration: HostConfiguration
     let hostKey: PublicKey
@@ -22,8 +24,13 @@ package struct HostMachine: ~Copyable {
     var seats: [Seat] = []
     var connections: [ConnectionID: HostConnection] = [:]
     var lastJoin: UInt64
-    /// When the number of participants was reached; the start then waits for what they need.
-    var fullSince: UInt64?
+    /// Since when the session may start; the start then waits for what the participants need.
+    var dueSince: UInt64?
+    /// Other hosts of the session's name, and how many signatures may be checked to find more.
+    var rivals: [Rival] = []
+    var signatures: SignatureBudget
+    /// The last sentences for every participant's screen.
+    private var sentences: [String] = []
     var nextAnnounce: UInt64
     private var announced: (facts: (SessionSnapshot.State, Int, Int), bytes: [UInt8])?
     var lastFinish: UInt64
@@ -96,7 +103,8 @@ package struct HostMachine: ~Copyable {
             unless: (1...Specification.maximumStreams).contains(configuration.streams),
             "a session has 1 to \(Specification.maximumStreams) streams")
         try refuse(
-            unless: configuration.participants >= 1 && configuration.maximumParticipants <= Int(UInt16.max),
+            unless: configuration.participants ?? 1 >= 1
+                && configuration.maximumParticipants <= Int(UInt16.max),
             "a session has 1 to 65535 participants")
         self.configuration = configuration
         hostKey = configuration.hostKey.publicKey
@@ -110,8 +118,11 @@ package struct HostMachine: ~Copyable {
         nextBeacon = now
         lastJoin = now
         lastFinish = now
-        session.needed = configuration.participants
+        signatures = SignatureBudget(now: now)
+        session.needed = configuration.participants ?? 0
+        session.startsAt = configuration.startTime
         session.rate = pace.rate
+        session.frameBytesLimit = frames.limit
     }
 
     // MARK: Inputs
@@ -151,27 +162,36 @@ package struct HostMachine: ~Copyable {
 
     /// Takes a datagram that came to the discovery port.
     package mutating func discovery(_ bytes: RawSpan, from: Endpoint, now: UInt64) {
-        guard session.state != .ended, let seek = try? SeekMessage(from: bytes),
-            seek.session == configuration.name
-        else { return }
-        emit(.datagram(.endpoint(from), announcement()))
+        guard session.state != .ended else { return }
+        switch bytes.datagramType {
+        case .seek:
+            guard let seek = try? SeekMessage(from: bytes), seek.session == configuration.name else { return }
+            emit(.datagram(.endpoint(from), announcement()))
+        case .announce: hearHost(bytes, from: from, now: now)
+        case .symbol, .beacon, nil: break
+        }
     }
 
-    /// Starts at once with whoever is there; without anybody nothing happens.
+    /// Starts at once with whoever is there; without anybody it only says so.
     package mutating func startNow(now: UInt64) {
-        guard session.state == .registering, session.joined > 0 else { return }
+        guard session.state == .registering else { return }
+        guard session.joined > 0 else { return notice("nobody has registered yet") }
         start(now: now)
     }
 
-    /// Ends the session for everyone; each participant is told the reason.
-    package mutating func stop(reason: String, now: UInt64) {
+    /// Shows a sentence, of which participants get at most 1024 bytes, on this screen and on that of everyone connected.
+    ///
+    /// Whoever joins later, or again, gets the last 16 of them.
+    package mutating func notify(_ text: String, now: UInt64) {
         guard session.state != .ended else { return }
-        for index in seats.indices where seats[index].isOpen {
-            send(.end(EndMessage(outcome: .stopped, text: reason)), to: index)
-            conclude(index, .failed, result: reason, now: now)
-        }
-        end(text: reason)
+        sentences.append(text)
+        if sentences.count > Tuning.keptSentences { sentences.removeFirst() }
+        for index in seats.indices where seats[index].isOpen { tell(text, to: index) }
+        notice(text)
     }
+
+    /// Ends the session for everyone; each participant is told the reason.
+    package mutating func stop(reason: String, now: UInt64) { stop(.stopped, reason: reason, now: now) }
 
     /// Lets time pass.
     package mutating func advance(now: UInt64) {
@@ -211,7 +231,7 @@ package struct HostMachine: ~Copyable {
                 deadline = min(
                     deadline, pace.time(for: Tuning.trainDatagrams * Specification.datagramBytes, now: now))
             }
-        } else if let startsAt = session.startsAt {
+        } else if let startsAt = session.startsAt, startsAt > now {
             deadline = min(deadline, startsAt)
         }
         return deadline
@@ -237,6 +257,16 @@ package struct HostMachine: ~Copyable {
         default: return
         }
         emit(.send(connection, bytes))
+    }
+
+    /// Shows a participant what others were told before it was there.
+    mutating func sendSentences(to index: Int) { for text in sentences { tell(text, to: index) } }
+
+    private mutating func tell(_ text: String, to index: Int) {
+        let message = NoticeMessage(
+            level: .warning, state: session.state, joined: UInt16(clamping: session.joined),
+            needed: UInt16(clamping: session.stillNeeded), text: text)
+        send(.notice(message), to: index)
     }
 
     /// Ends a connection that broke the rules.
@@ -289,9 +319,22 @@ package struct HostMachine: ~Copyable {
         where repair.pendingCount == 0 && now >= repair.lastUse + Tuning.repairMemory { retire(chunk) }
     }
 
+    /// Ends the session for everyone in the way of `outcome`.
+    mutating func stop(_ outcome: EndMessage.Outcome, reason: String, now: UInt64) {
+        guard session.state != .ended else { return }
+        for index in seats.indices where seats[index].isOpen {
+            send(.end(EndMessage(outcome: outcome, text: reason)), to: index)
+            conclude(index, .failed, result: reason, isTold: false, now: now)
+        }
+        end(text: reason)
+    }
+
     /// Everything of the session is over: says so once and takes nothing more.
     mutating func end(text: String) {
         session.state = .ended
+        session.startsAt = nil
+        // Whoever is looking for the session need not wait until this host is found to be silent.
+        emit(.datagram(.everyone, announcement()))
         let isComplete =
             !seats.isEmpty
             && seats.indices.allSatisfy {

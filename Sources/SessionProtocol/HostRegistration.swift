@@ -64,7 +64,7 @@ extension HostMachine {
             return refuse(.version, "the participant speaks versions \(theirs), this host \(ours)")
         }
         guard join.session == name else {
-            return refuse(.name, "this host's session is \(name), not \(join.session.printable)")
+            return refuse(.name, "this host's session is \(name), not \(join.session.onScreen)")
         }
         if let image = join.knownImage, image != configuration.image {
             return refuse(.image, "the session \(name) now has another image")
@@ -80,7 +80,9 @@ extension HostMachine {
             }
             index = known
         } else {
-            guard let free = freeSeat() else { return refuse(.full, "the session \(name) is full") }
+            guard let free = freeSeat(for: join.identity) else {
+                return refuse(.full, "the session \(name) is full")
+            }
             index = free
             supersede(join.identity, now: now)
             let seat = Seat(
@@ -116,15 +118,24 @@ extension HostMachine {
         emit(.send(connection, acceptance(join.nonce, slot: seats[index].slot)))
         lastJoin = now
         countJoined()
+        sendSentences(to: index)
         if session.state == .running { sendStart(to: index) }
         emit(.event(.joined(index)))
     }
 
     /// The index of a seat for somebody new; nil: the session is full.
-    private func freeSeat() -> Int? {
-        if session.state == .registering, seats.count >= configuration.maximumParticipants {
-            // Whoever left before the start was never part of it: joining and leaving must not fill the session.
-            return seats.firstIndex { $0.connection == nil }
+    ///
+    /// Whoever left before the start was never part of it. Its seat, which shows why it left, goes to the same machine when
+    /// that tries again; to others only when there is no other: joining and leaving must not fill the session.
+    private func freeSeat(for identity: ParticipantIdentity) -> Int? {
+        if session.state == .registering {
+            let own = seats.firstIndex {
+                $0.connection == nil && $0.identity.isSameMachine(as: identity)
+            }
+            if let own { return own }
+            if seats.count >= configuration.maximumParticipants {
+                return seats.firstIndex { !$0.isOpen } ?? seats.firstIndex { $0.connection == nil }
+            }
         }
         guard seats.count(where: \.isOpen) < configuration.maximumParticipants,
             seats.count < min(4 * configuration.maximumParticipants, Int(UInt16.max))
@@ -147,10 +158,11 @@ extension HostMachine {
     private mutating func supersede(_ identity: ParticipantIdentity, now: UInt64) {
         for index in seats.indices
         where seats[index].connection == nil && !seats[index].isSuperseded
-            && seats[index].identity.mac == identity.mac && seats[index].identity.name == identity.name
-            && seats[index].identity.serial == identity.serial && snapshots[index].state != .finished
+            && seats[index].identity.isSameMachine(as: identity) && snapshots[index].state != .finished
         {
-            if seats[index].isOpen { conclude(index, .lost, result: "started again", now: now) }
+            if seats[index].isOpen {
+                conclude(index, .lost, result: "started again", isTold: false, now: now)
+            }
             seats[index].isSuperseded = true
         }
     }
@@ -161,20 +173,22 @@ extension HostMachine {
         scheduleReports()
         if session.state == .running { limitRate() }
         guard session.state == .registering else { return }
-        session.startsAt = session.joined > 0 ? configuration.registrationTimeout.map { lastJoin + $0 } : nil
+        let lapse = session.joined > 0 ? configuration.registrationTimeout.map { lastJoin + $0 } : nil
+        session.startsAt = [lapse, configuration.startTime].compactMap(\.self).min()
     }
 
+    /// Starts the session once one of its conditions holds, with at least one participant.
     mutating func startIfDue(now: UInt64) {
-        if session.joined >= session.needed {
-            let since = fullSince ?? now
-            fullSince = since
-            // Whoever is still planning would miss the first chunks; nobody waits for it longer than that.
-            let isReady = seats.allSatisfy { !$0.isOpen || $0.connection == nil || $0.hasNeeded }
-            if isReady || now >= since + Tuning.needPatience { start(now: now) }
-        } else {
-            fullSince = nil
-            if let startsAt = session.startsAt, now >= startsAt { start(now: now) }
+        let isFull = session.needed > 0 && session.joined >= session.needed
+        guard session.joined > 0, isFull || session.startsAt.map({ now >= $0 }) ?? false else {
+            dueSince = nil
+            return
         }
+        let since = dueSince ?? now
+        dueSince = since
+        // Whoever is still planning would miss the first chunks; nobody waits for it longer than that.
+        let isReady = seats.allSatisfy { !$0.isOpen || $0.connection == nil || $0.hasNeeded }
+        if isReady || now >= since + Tuning.needPatience { start(now: now) }
     }
 
     mutating func start(now: UInt64) {
@@ -250,8 +264,10 @@ extension HostMachine {
         }
     }
 
-    /// The seat's part in the session is over.
-    mutating func conclude(_ index: Int, _ state: ParticipantState, result: String, now: UInt64) {
+    /// The seat's part in the session is over; `isTold` unless something else says so on the screen.
+    mutating func conclude(
+        _ index: Int, _ state: ParticipantState, result: String, isTold: Bool = true, now: UInt64
+    ) {
         guard seats[index].isOpen else { return }
         uncount(index)
         forgetWanted(index)
@@ -259,7 +275,7 @@ extension HostMachine {
         snapshots[index].state = state
         snapshots[index].result = result
         if state != .lost { lastFinish = now }
-        emit(.event(state == .finished ? .finished(index) : .aborted(index, result)))
+        if isTold { emit(.event(state == .finished ? .finished(index) : .aborted(index, result))) }
         countJoined()
     }
 

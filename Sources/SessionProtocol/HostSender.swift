@@ -258,6 +258,7 @@ extension HostMachine {
             sealed.append(contentsOf: repeatElement(0, count: layout.paddedLength - layout.length))
             remember(chunk, content, length: layout.length)
             frames.put(chunk, sealed, layout)
+            session.frameBytes = frames.committedBytes
         } catch {
             frameFailed(chunk, reason: error.description, now: now)
             return
@@ -300,13 +301,14 @@ extension HostMachine {
         let kept = current?.chunk
         let cursor = self.cursor
         if frames.order(chunk, keep: { $0 == kept || $0 == cursor }) { emit(.load(chunk)) }
+        session.frameBytes = frames.committedBytes
     }
 
     /// Orders the chunks the sweep comes to next.
     mutating func orderFrames() {
         guard session.state == .running else { return }
         var next = current.map { $0.chunk &+ 1 } ?? cursor
-        for _ in 0..<min(Tuning.readAhead, frames.capacity - 2) {
+        for _ in 0..<min(configuration.readAhead, frames.capacity - 2) {
             guard let chunk = self.next(from: next) else { return }
             order(chunk)
             next = chunk &+ 1
@@ -338,6 +340,7 @@ extension HostMachine {
                 seats[index].inFlight.insert(chunk)
                 controlInFlight += 1
                 session.chunksOverControl += 1
+                session.bytesOverControl += UInt64(entry.sealed.count)
                 snapshots[index].chunksOverControl += 1
                 emit(.send(connection, ChunkMessage.encode(chunk: chunk, sealed: entry.sealed)))
             }

@@ -31,25 +31,11 @@ extension String {
     }
 }
 
-extension String {
-    /// The text without control characters, which a peer could steer somebody's terminal with.
-    var printable: String {
-        guard unicodeScalars.contains(where: { $0.properties.generalCategory == .control }) else {
-            return self
-        }
-        var result = String.UnicodeScalarView()
-        for scalar in unicodeScalars {
-            result.append(scalar.properties.generalCategory == .control ? "?" : scalar)
-        }
-        return String(result)
-    }
-}
-
 extension RawSpan {
     func shortText(at offset: inout Int, _ what: String) throws(DecodeError) -> String {
         let count = Int(try u16(at: &offset))
         guard count <= Specification.maximumTextBytes else { throw .invalid("\(what) has \(count) bytes") }
-        return try text(count, at: &offset, what).printable
+        return try text(count, at: &offset, what).onScreen
     }
 
     func name(at offset: inout Int, _ what: String) throws(DecodeError) -> String {
@@ -119,14 +105,14 @@ extension JoinMessage {
         let image = try GUID(from: body, at: &offset)
         knownImage = image.high == 0 && image.low == 0 ? nil : image
         session = try body.name(at: &offset, "JOIN's session name")
-        let name = try body.name(at: &offset, "JOIN's name").printable
-        let serial = try body.name(at: &offset, "JOIN's serial number").printable
+        let name = try body.name(at: &offset, "JOIN's name").onScreen
+        let serial = try body.name(at: &offset, "JOIN's serial number").onScreen
         let count = Int(try body.u8(at: &offset))
         guard count <= Specification.maximumDisks else { throw .invalid("JOIN lists \(count) disks") }
         var disks: [DiskSummary] = []
         for _ in 0..<count {
             let size = try body.u64(at: &offset)
-            disks.append(DiskSummary(text: try body.name(at: &offset, "a disk's name").printable, size: size))
+            disks.append(DiskSummary(text: try body.name(at: &offset, "a disk's name").onScreen, size: size))
         }
         identity = ParticipantIdentity(
             name: name, serial: serial, mac: mac, linkMegabits: linkMegabits, disks: disks)

@@ -31,7 +31,8 @@
 //   8 NOTICE    0 u8 level (0 state, 1 warning, 2 error)  1 u8 state  2 u16 joined  4 u16 needed  6 text
 //   9 DONE      0 u64 chunks  8 u64 bytes  16 text
 //  10 ABORT     0 text reason
-//  11 END       0 u8 outcome (0 your DONE counts, 1 the session was stopped)  1 u8 zero  2 text
+//  11 END       0 u8 outcome (0 your DONE counts, 1 the session was stopped, 2 another host has it: join anew)
+//               1 u8 zero  2 text
 package import Blocks
 
 /// The types of control messages with their numbers on the wire.
@@ -265,6 +266,8 @@ package struct EndMessage: Equatable, Sendable {
     package enum Outcome: UInt8, Sendable {
         case finished = 0
         case stopped = 1
+        /// The host has given way to another one of the same name, before the start.
+        case yielded = 2
     }
 
     package var outcome: Outcome

@@ -4,26 +4,34 @@ internal import Blocks
 /// A host that announced the session under a key it holds.
 struct Candidate {
     let key: PublicKey
-    var endpoint: Endpoint
-    var session: UInt64
+    let endpoint: Endpoint
+    let session: UInt64
+    /// When it last announced the session, as far as can be told without checking every signature.
+    var lastHeard: UInt64
 }
 
 extension ParticipantMachine {
     /// Takes a datagram that came to the discovery port.
     package mutating func discovery(_ bytes: RawSpan, from: Endpoint, now: UInt64) {
         guard state != .ended, state != .closing, let claim = try? AnnounceMessage(unverified: bytes),
-            claim.name == configuration.name, claim.state != .ended
+            claim.name == configuration.name
         else { return }
         if let pinned = configuration.pinned, claim.hostKey.fingerprint != pinned { return }
         // Once data may be written, who else announces the name no longer matters: all data is signed.
         guard !hasStarted || state == .searching else { return }
         // Signatures are checked only for what is not known yet, and for few, so that a flood costs little.
-        let isKnown = candidates.contains { $0.key == claim.hostKey && $0.session == claim.session }
-        let isOurs = claim.hostKey == accepted?.hostKey
-        guard !isKnown, isOurs || candidates.count < 8, let announce = try? AnnounceMessage(from: bytes)
-        else {
+        let known = candidates.firstIndex { $0.key == claim.hostKey && $0.session == claim.session }
+        guard claim.state != .ended else {
+            if let known { forget(known, after: bytes, now: now) }
             return
         }
+        if let known {
+            candidates[known].lastHeard = now
+            return
+        }
+        let isOurs = claim.hostKey == accepted?.hostKey
+        guard isOurs || candidates.count < Tuning.mostHosts, let announce = try? AnnounceMessage(from: bytes)
+        else { return }
         guard announce.lowestVersion <= Specification.version,
             announce.highestVersion >= Specification.lowestVersion
         else {
@@ -32,17 +40,14 @@ extension ParticipantMachine {
             return end(
                 .failed("the host at \(from.address) speaks versions \(versions) of the protocol, not 1"))
         }
-        let address =
-            announce.addresses.contains(from.address)
-            ? from.address
-            : announce.addresses.first { $0.family == from.address.family } ?? from.address
         let found = Candidate(
-            key: announce.hostKey, endpoint: Endpoint(address, port: announce.controlPort),
-            session: announce.session)
+            key: announce.hostKey, endpoint: announce.endpoint(heardFrom: from.address),
+            session: announce.session, lastHeard: now)
         candidates.removeAll { $0.key == found.key }
         candidates.append(found)
-        if !hasStarted, !isRejoining, let other = candidates.first(where: { $0.key != found.key }) {
-            return refuseBoth(other, found, now: now)
+        if candidates.count > 1, disputeSince == nil, !hasStarted, !isRejoining {
+            disputeSince = now
+            emit(.event(.notice("\(dispute); waiting for one of them to give way")))
         }
         if firstFound == nil {
             firstFound = now
@@ -51,13 +56,44 @@ extension ParticipantMachine {
         if state == .searching { search(now: now) }
     }
 
-    private mutating func refuseBoth(_ one: Candidate, _ other: Candidate, now: UInt64) {
-        let name = configuration.name
-        stop(
-            reason: """
-                two hosts announce the session \(name): \(one.endpoint.address) (\(one.key.fingerprint)) and \
-                \(other.endpoint.address) (\(other.key.fingerprint)); name the right one with key=FINGERPRINT
-                """, now: now)
+    // MARK: Two hosts of one name
+
+    /// The hosts that announce the session, as a sentence's beginning.
+    private var dispute: String {
+        let hosts = candidates.prefix(2).map { "\($0.endpoint.address) (\($0.key.fingerprint))" }
+        return "two hosts announce the session \(configuration.name): \(hosts.joined(separator: " and "))"
+    }
+
+    /// A host says that its session has ended: it is none to choose any more.
+    private mutating func forget(_ index: Int, after bytes: RawSpan, now: UInt64) {
+        guard signatures.take(now: now), (try? AnnounceMessage(from: bytes)) != nil else { return }
+        candidates.remove(at: index)
+        if candidates.isEmpty { firstFound = nil }
+        if disputeSince != nil { settleDispute(now: now) }
+    }
+
+    /// Looks again at two hosts that announced the session: whoever has ended or fallen silent is out of it.
+    ///
+    /// If both are still there after a while, neither is taken.
+    mutating func settleDispute(now: UInt64) {
+        guard let since = disputeSince, state != .ended, state != .closing else { return }
+        // The host of the connection is there, whether its announcements arrive or not.
+        let own = state == .inSession ? host?.key : nil
+        candidates.removeAll { $0.key != own && now >= $0.lastHeard + Specification.silence }
+        guard candidates.count > 1 else {
+            disputeSince = nil
+            if state == .searching, let one = candidates.first {
+                emit(.event(.found(one.endpoint, one.key.fingerprint)))
+            }
+            return
+        }
+        guard now >= since + Tuning.disputeTime else { return }
+        let there = candidates.count { $0.key == own || now < $0.lastHeard + Tuning.settleTime }
+        if there > 1 { refuseBoth(now: now) }
+    }
+
+    private mutating func refuseBoth(now: UInt64) {
+        stop(reason: "\(dispute); name the right one with key=FINGERPRINT", now: now)
     }
 
     /// Asks, and goes on once a host is settled on.
@@ -78,9 +114,9 @@ extension ParticipantMachine {
                 .datagram(
                     .everyone, SeekMessage(participant: seeker, session: configuration.name).encode()))
         }
-        guard let firstFound, now >= firstFound + (mustSettle ? Tuning.settleTime : 0), now >= retryAt else {
-            return
-        }
+        guard disputeSince == nil, let firstFound,
+            now >= firstFound + (mustSettle ? Tuning.settleTime : 0), now >= retryAt
+        else { return }
         let wanted = accepted.map(\.hostKey)
         guard let chosen = candidates.first(where: { wanted == nil || $0.key == wanted }) else {
             if let other = candidates.first, now >= firstFound + Tuning.settleTime {
@@ -158,6 +194,8 @@ extension ParticipantMachine {
         }
         switch message {
         case .start(let start):
+            // Nothing may be written while it is not clear which host is the right one.
+            if disputeSince != nil { return refuseBoth(now: now) }
             reporting.schedule(start, slot: reporting.slot, now: now)
             if !hasStarted {
                 hasStarted = true
@@ -172,6 +210,7 @@ extension ParticipantMachine {
         case .chunk(let chunk): takeFromControl(chunk, now: now)
         case .end(let message):
             if state == .closing, message.outcome == .finished { return end(.done) }
+            if message.outcome == .yielded, !hasStarted { return end(.yielded(message.text)) }
             end(.failed("the host ended the session: \(message.text)"))
         case .abort(let abort): end(.failed("the host ended the session: \(abort.reason)"))
         case .join, .accept, .refuse, .need, .report, .done:
@@ -184,8 +223,6 @@ extension ParticipantMachine {
         guard let host, accept.nonce == nonce, accept.hostKey == host.key,
             signed.isSigned(by: host.key, context: SignatureContext.accept)
         else {
-            candidates.removeAll { $0.key == self.host?.key }
-            firstFound = candidates.isEmpty ? nil : firstFound
             emit(.event(.notice("an answer that the host did not sign for us was refused")))
             return hostIsGone("the host could not prove who it is", now: now)
         }
@@ -228,6 +265,7 @@ extension ParticipantMachine {
         let wasInSession = state == .inSession
         candidates = []
         firstFound = nil
+        disputeSince = nil
         host = nil
         // Not at once: a host that closes every connection must not be hammered.
         retryAt = now + Tuning.seekInterval

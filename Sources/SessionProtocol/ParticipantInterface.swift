@@ -63,6 +63,13 @@ package struct ParticipantConfiguration: Sendable {
     }
 }
 
+extension ParticipantIdentity {
+    /// Whether both are the same machine, as far as what machines say of themselves tells.
+    func isSameMachine(as other: ParticipantIdentity) -> Bool {
+        mac == other.mac && name == other.name && serial == other.serial
+    }
+}
+
 /// What the host told about its session, all of it signed by the host's key.
 package struct AcceptedSession: Sendable {
     package let session: UInt64
@@ -137,6 +144,9 @@ package enum ParticipantEnd: Equatable, Sendable {
     case done
     /// One sentence that says why not.
     case failed(String)
+    /// Before anything was sent the host gave way to another one, which the sentence names: whoever still wants the session
+    /// joins anew.
+    case yielded(String)
 }
 
 /// What the pipeline measured, for the host's screen.
@@ -162,12 +172,20 @@ package enum PipelineOutcome: Sendable {
 package struct ParticipantProgress: Sendable {
     package var chunksNeeded = 0
     package var chunksDone = 0
+    /// All of this session's that arrived, with those that were there already or found no buffer.
     package var symbolsReceived: UInt64 = 0
     package var symbolsRepeated: UInt64 = 0
     package var lostOnWire: UInt64 = 0
     package var lostInSocket: UInt64 = 0
     package var lostForWantOfBuffers: UInt64 = 0
     package var chunksOverControl = 0
+    /// Bytes of their frames and seals.
+    package var bytesOverControl: UInt64 = 0
+    /// Chunks of the longest length that there is memory for now, and with all of it free; 0 before `accepted`.
+    package var freeBuffers = 0
+    package var buffers = 0
     /// Datagrams that were not of this session, of a wrong source or malformed.
     package var foreignDatagrams: UInt64 = 0
+
+    package init() {}
 }

@@ -38,6 +38,10 @@ package struct ParticipantMachine: ~Copyable {
     var state = State.searching
     var candidates: [Candidate] = []
     var firstFound: UInt64?
+    /// Since when more than one host has announced the session, until one of them is gone.
+    var disputeSince: UInt64?
+    /// How many announcements that a session has ended may be checked.
+    var signatures: SignatureBudget
     var host: Candidate?
     var hostEndpoint: Endpoint?
     /// Set by the first ACCEPT; from then on only this image under this key is taken.
@@ -106,6 +110,7 @@ package struct ParticipantMachine: ~Copyable {
         participant = identifier("participant")
         seeker = identifier("seek")
         pool = ReassemblyPool(limit: configuration.poolBytes, hasMemory: !configuration.countsOnly)
+        signatures = SignatureBudget(now: now)
         nextSeek = now
         searchSince = now
         stateSince = now
@@ -163,6 +168,12 @@ package struct ParticipantMachine: ~Copyable {
         declined = ChunkSet()
     }
 
+    /// Chunks of the longest length that there is memory for now, and with all of it free; 0 before a host let us in.
+    package var bufferRoom: (free: Int, all: Int) {
+        guard let longest = accepted?.maximumSealedBytes else { return (0, 0) }
+        return (pool.room(for: longest), pool.limit / max(longest, 1))
+    }
+
     /// What the pipeline measured, for the next reports.
     package mutating func figures(_ figures: PipelineFigures) { reporting.figures = figures }
 
@@ -188,6 +199,7 @@ package struct ParticipantMachine: ~Copyable {
     /// Lets time pass.
     package mutating func advance(now: UInt64) {
         watchHearing(now: now)
+        settleDispute(now: now)
         switch state {
         case .searching: search(now: now)
         case .connecting, .joining:
@@ -222,6 +234,7 @@ package struct ParticipantMachine: ~Copyable {
     /// When to call `advance` again at the latest; nil: it has ended.
     package func deadline(now: UInt64) -> UInt64? {
         switch state {
+        case .searching where disputeSince != nil: nextSeek
         case .searching: firstFound.map { min(nextSeek, max($0 + Tuning.settleTime, retryAt)) } ?? nextSeek
         case .connecting, .joining, .closing: stateSince + Tuning.handshakePatience
         case .inSession: min(reporting.next, lastHeard + Specification.silence)

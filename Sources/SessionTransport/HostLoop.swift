@@ -98,7 +98,7 @@ final class HostLoop {
                 publish(machine.session, machine.snapshots)
                 return HostOutcome(
                     isComplete: outcome.isComplete, text: outcome.text, session: machine.session,
-                    participants: machine.snapshots)
+                    participants: machine.snapshots, otherHost: machine.otherHost)
             }
             try poller.wait(until: isThrough ? nextDeadline() : 0, into: &ready)
             for event in ready { handle(event) }
@@ -112,6 +112,7 @@ final class HostLoop {
 
     private func followOrders() {
         let order = orders()
+        for sentence in order.sentences { machine.notify(sentence, now: MonotonicClock.now()) }
         if order.startNow { machine.startNow(now: MonotonicClock.now()) }
         if let reason = order.stopReason { machine.stop(reason: reason, now: MonotonicClock.now()) }
     }

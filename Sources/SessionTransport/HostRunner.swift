@@ -15,6 +15,7 @@ package final class HostRunner: Sendable {
     package let dataEndpoint: Endpoint
 
     private let configuration: HostConfiguration
+    private let startDelay: UInt64?
     private let sockets: HostSockets
     private let frames: any FrameProvider
     private let events: @Sendable (HostEvent) -> Void
@@ -42,6 +43,9 @@ package final class HostRunner: Sendable {
             sessionKey: sessionKey, addresses: [Address(sockets.address)], group: sockets.group)
         configuration.participants = settings.participants
         configuration.registrationTimeout = settings.registrationTimeout
+        configuration.yields = settings.yields
+        configuration.frameMemory = settings.frameMemory
+        configuration.readAhead = Tuning.readAhead + FrameLoader.threads(frames) - 1
         configuration.controlPort = sockets.controlPort
         configuration.dataPort = sockets.dataPort
         configuration.streams = sockets.streams
@@ -54,6 +58,7 @@ package final class HostRunner: Sendable {
         endpoint = Endpoint(Address(sockets.address), port: sockets.controlPort)
         dataEndpoint = Endpoint(sockets.group, port: sockets.dataPort)
         self.configuration = configuration
+        startDelay = settings.startDelay
         self.sockets = sockets
         self.frames = frames
         self.events = events
@@ -64,6 +69,9 @@ package final class HostRunner: Sendable {
     package func run() throws -> HostOutcome {
         let loader = FrameLoader(frames, waking: wakeup)
         defer { loader.stop() }
+        var configuration = configuration
+        // More than a year is as good as for ever.
+        configuration.startTime = startDelay.map { MonotonicClock.now() + min($0, .max / 2) }
         let loop = try HostLoop(
             configuration: configuration, sockets: sockets, loader: loader, wakeup: wakeup,
             orders: { [self] in orders.withLock { $0.take() } },
@@ -88,6 +96,14 @@ package final class HostRunner: Sendable {
         wakeup.signal()
     }
 
+    /// Shows a sentence, of which participants get at most 1024 bytes, on everyone's screen, and as `HostEvent.notice`.
+    ///
+    /// Whoever joins later, or comes back, gets the last 16. May be called from any thread, also before `run`; does not wait.
+    package func notify(_ text: String) {
+        orders.withLock { $0.add(text) }
+        wakeup.signal()
+    }
+
     /// What a screen shows; at most a tenth of a second old while the session runs.
     package var snapshot: (session: SessionSnapshot, participants: [ParticipantSnapshot]) {
         published.withLock { $0 }
@@ -98,6 +114,15 @@ package final class HostRunner: Sendable {
 struct HostOrders: Sendable {
     var stopReason: String?
     var startNow = false
+    private(set) var sentences: [String] = []
+
+    /// Sentences that wait for the loop; beyond it the oldest are dropped.
+    private static let mostSentences = 256
+
+    mutating func add(_ sentence: String) {
+        if sentences.count == HostOrders.mostSentences { sentences.removeFirst() }
+        sentences.append(sentence)
+    }
 
     mutating func take() -> HostOrders {
         defer { self = HostOrders() }

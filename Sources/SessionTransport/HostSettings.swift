@@ -15,10 +15,17 @@ package struct HostSettings: Sendable {
     package var maximumFrameBytes: Int
     package var hostKey: PrivateKey
     package var interface: HostInterface
-    /// Registrations at which the session starts.
-    package var participants = 1
+    /// Registrations at which the session starts; nil: their number never starts it.
+    package var participants: Int? = 1
     /// Nanoseconds after the last registration at which it starts with whoever is there; nil waits for ever.
     package var registrationTimeout: UInt64?
+    /// Nanoseconds after `run` at which it starts with whoever is there, or else with the first who registers later.
+    package var startDelay: UInt64?
+    /// Whether the host, before the start, gives way to another one that announces the same name and is running already or
+    /// has the smaller key: so do master workstations, of which one is to remain.
+    package var yields = false
+    /// Bytes of memory for frames that are being sent; at least two of the longest are kept.
+    package var frameMemory = 64 << 20
     /// The most the session may take of the network in Mbit/s, headers included; nil is the link's speed.
     package var rate: Int?
     /// UDP ports the data is spread over, 1 to 8; nil is one, and more on a fast link.
@@ -52,14 +59,4 @@ package struct HostSettings: Sendable {
 
     /// Mbit/s that no link of today exceeds.
     private static let fastestLink = 100_000
-}
-
-/// How a hosted session ended.
-package struct HostOutcome: Sendable {
-    /// Whether everyone who was let in is done.
-    package let isComplete: Bool
-    /// One sentence.
-    package let text: String
-    package let session: SessionSnapshot
-    package let participants: [ParticipantSnapshot]
 }

@@ -15,8 +15,6 @@ final class ParticipantLoop {
         static let firstData: UInt64 = 32
     }
 
-    /// Datagrams of discovery taken from a socket before other events get their turn.
-    private static let discoveryTurn = 256
     private static let connectPatience = 5 * second
     private static let closingTime = 2 * second
     private static let publishInterval = 100 * millisecond
@@ -29,15 +27,13 @@ final class ParticipantLoop {
     private let shared: ParticipantShared
     private let events: (ParticipantEvent) -> Void
     private let poller: Poller
-    private var discovery: [(sockets: DiscoverySockets, token: UInt64)] = []
+    private let finder: HostFinder
     private var data: DataReceiver?
     private var nextReport = UInt64.max
     private var diagnosis = MulticastDiagnosis()
     private var control: ControlStream?
     /// Whether the control connection stands, as opposed to being made.
     private var isConnected = false
-    /// Interfaces that link-local hosts were heard on.
-    private var scopes: [Address: UInt32] = [:]
     private var orders: [ParticipantOrder] = []
     private var hasEnded = false
     private var isAbandoned = false
@@ -55,18 +51,8 @@ final class ParticipantLoop {
         self.events = events
         poller = try Poller()
         try poller.add(shared.wakeup.number, token: Token.wakeup, .readable)
-        for family in [IPAddress.Family.v4, .v6] {
-            // A kernel without one of the families does with the other.
-            guard let sockets = try? DiscoverySockets(family, session: settings.name, ttl: settings.ttl)
-            else { continue }
-            let token = Token.firstDiscovery + UInt64(discovery.count) * 2
-            try poller.add(sockets.asking.number, token: token, .readable)
-            if let listening = sockets.listening {
-                try poller.add(listening.number, token: token + 1, .readable)
-            }
-            discovery.append((sockets, token))
-        }
-        guard !discovery.isEmpty else { throw TransportError("this machine has neither IPv4 nor IPv6") }
+        finder = try HostFinder(
+            session: settings.name, ttl: settings.ttl, poller: poller, firstToken: Token.firstDiscovery)
     }
 
     /// Runs until the session has ended and the host has been told, or nobody is interested any more.
@@ -118,6 +104,10 @@ final class ParticipantLoop {
                 events(.notice("waiting for \(which) to come up with an address"))
             }
             try poller.wait(until: MonotonicClock.now() + ParticipantLoop.interfaceInterval, into: &ready)
+            for event in ready where event.token != Token.wakeup {
+                // Without an interface nobody can be joined; what comes all the same must not keep this awake.
+                finder.receive(event.token, into: input) { _, _ in }
+            }
             shared.wakeup.clear()
             shared.takeOrders(into: &orders)
             for order in orders {
@@ -164,22 +154,8 @@ final class ParticipantLoop {
     }
 
     private func readDiscovery(_ token: UInt64, _ machine: inout ParticipantMachine) {
-        guard let entry = discovery.first(where: { $0.token == token || $0.token + 1 == token }) else {
-            return
-        }
-        guard let socket = entry.token == token ? entry.sockets.asking : entry.sockets.listening else {
-            return
-        }
-        for _ in 0..<ParticipantLoop.discoveryTurn {
-            guard let arrival = unsafe try? socket.receive(into: input.bytes) else { return }
-            let from = Endpoint(arrival.from)
-            if from.address.isLinkLocal {
-                if scopes.count >= 64 { scopes.removeAll() }
-                scopes[from.address] = arrival.from.scope
-            }
-            let now = MonotonicClock.now()
-            input.withBytes(arrival.count) { machine.discovery($0, from: from, now: now) }
-        }
+        let now = MonotonicClock.now()
+        finder.receive(token, into: input) { machine.discovery($0, from: $1, now: now) }
     }
 
     private func readData(_ stream: Int, _ machine: inout ParticipantMachine) {
@@ -218,17 +194,16 @@ final class ParticipantLoop {
     private func connect(to endpoint: Endpoint, _ machine: inout ParticipantMachine) {
         dropControl()
         do {
-            guard let address = endpoint.address.socketForm else {
+            guard let peer = finder.reaching(endpoint) else {
                 throw TransportError("\(endpoint) is no address")
             }
             var source: SocketAddress?
             if let interface = discoveryInterfaces(named: settings.interface).first,
                 settings.interface != nil,
-                let own = interface.preferredAddress(address.family)
+                let own = interface.preferredAddress(peer.address.family)
             {
                 source = interface.reaching(own, port: 0)
             }
-            let peer = SocketAddress(address, port: endpoint.port, scope: scopes[endpoint.address] ?? 0)
             let connection = try TCPConnection(connectingTo: peer, from: source)
             let stream = ControlStream(connection)
             stream.deadline = MonotonicClock.now() + ParticipantLoop.connectPatience
@@ -304,7 +279,7 @@ final class ParticipantLoop {
         while let output = machine.nextOutput() {
             switch output {
             case .datagram(.everyone, let bytes): ask(bytes)
-            case .datagram(.endpoint(let endpoint), let bytes): ask(bytes, endpoint)
+            case .datagram(.endpoint(let endpoint), let bytes): finder.ask(bytes, endpoint)
             case .connect(let endpoint): connect(to: endpoint, &machine)
             case .send(let bytes): send(bytes, &machine)
             case .close: close(&machine)
@@ -317,26 +292,15 @@ final class ParticipantLoop {
     }
 
     private func ask(_ bytes: [UInt8]) {
-        let interfaces = discoveryInterfaces(named: settings.interface)
-        var sent = false
-        for entry in discovery where entry.sockets.ask(bytes, on: interfaces) { sent = true }
+        let sent = finder.ask(bytes, on: settings.interface)
         if let server = settings.server {
-            ask(bytes, Endpoint(Address(server), port: Specification.discoveryPort))
+            finder.ask(bytes, Endpoint(Address(server), port: Specification.discoveryPort))
         }
         if !sent, settings.server == nil, !noWayShown {
             noWayShown = true
             let which = settings.interface.map { "interface \($0)" } ?? "any network interface"
             events(.notice("cannot ask for session \(settings.name) on \(which)"))
         }
-    }
-
-    private func ask(_ bytes: [UInt8], _ endpoint: Endpoint) {
-        guard let address = endpoint.address.socketForm,
-            let entry = discovery.first(where: { $0.sockets.family == address.family })
-        else { return }
-        let target = SocketAddress(address, port: endpoint.port, scope: scopes[endpoint.address] ?? 0)
-        // Asking is repeated until a host is found.
-        _ = try? entry.sockets.asking.send(bytes, to: target)
     }
 
     private func join(_ group: Address, _ port: UInt16, _ streams: Int) {
@@ -405,7 +369,9 @@ final class ParticipantLoop {
     }
 
     private func publish(_ machine: borrowing ParticipantMachine) {
-        shared.progress.withLock { $0 = machine.progress }
+        var progress = machine.progress
+        (progress.freeBuffers, progress.buffers) = machine.bufferRoom
+        shared.progress.withLock { $0 = progress }
         shared.bursts.withLock { $0 = bursts }
     }
 

@@ -11,6 +11,8 @@ internal import Synchronization
 package final class ParticipantRunner: Sendable {
     /// How long `finish` waits for the host to take the outcome, in nanoseconds.
     private static let finishPatience = 15 * second
+    /// How long `join` waits for the sockets to be closed: a host gets two seconds to hear that it is left.
+    private static let leavePatience = 3 * second
 
     private let name: String
     private let shared: ParticipantShared
@@ -42,8 +44,13 @@ package final class ParticipantRunner: Sendable {
 
     /// Waits until a host has let this participant in.
     ///
-    /// - Throws: Why there will be no session, in one sentence.
-    package func join() throws -> AcceptedSession { try shared.waitForAcceptance() }
+    /// - Throws: Why there will be no session, in one sentence: `TransportError`, or `HostYielded`. No socket is left then.
+    package func join() throws -> AcceptedSession {
+        do { return try shared.waitForAcceptance() } catch {
+            _ = shared.waitForLoop(until: MonotonicClock.now() + ParticipantRunner.leavePatience)
+            throw error
+        }
+    }
 
     /// Says which chunks are to be received; call it once, after `join`.
     package func need(_ chunks: ChunkSet) { shared.order(.need(chunks)) }
@@ -52,7 +59,7 @@ package final class ParticipantRunner: Sendable {
     ///
     /// A frame whose seal does not hold is asked for again and never seen here.
     ///
-    /// - Throws: Why the session ended before that, in one sentence.
+    /// - Throws: Why the session ended before that, in one sentence: `TransportError`, or `HostYielded`.
     package func nextFrame() throws -> SessionFrame? {
         while let frame = shared.frames.take() {
             do throws(DecodeError) {
@@ -90,7 +97,7 @@ package final class ParticipantRunner: Sendable {
         shared.order(.abandon)
         switch (outcome, end) {
         case (.failed, _), (_, .done): return
-        case (_, .failed(let reason)): throw TransportError(reason)
+        case (_, let end?): if let error = end.error { throw error }
         case (_, nil): throw TransportError("the host of session \(name) does not answer")
         }
     }

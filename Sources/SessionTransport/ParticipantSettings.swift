@@ -28,6 +28,13 @@ package struct ParticipantSettings: Sendable {
     package init(name: String) { self.name = name }
 }
 
+/// The host gave way to another one before anything was sent: whoever still wants the session takes part anew, with another
+/// `ParticipantRunner`.
+package struct HostYielded: Error, CustomStringConvertible {
+    /// One sentence that names the other host.
+    package let description: String
+}
+
 /// A frame that has arrived whole, with its seal verified; its content is not proven yet.
 ///
 /// Whoever takes it gives it back by `ParticipantRunner.release`, exactly once.

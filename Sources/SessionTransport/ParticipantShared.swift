@@ -72,19 +72,16 @@ final class ParticipantShared: Sendable {
             condition.signalAll()
         }
         frames.close()
-        if case .failed = end { while frames.takeIfAvailable() != nil {} }
+        if end != .done { while frames.takeIfAvailable() != nil {} }
     }
 
-    var failure: TransportError? {
-        guard case .failed(let reason) = standing.withLock({ $0.end }) else { return nil }
-        return TransportError(reason)
-    }
+    var failure: (any Error)? { standing.withLock { $0.end }?.error }
 
     func waitForAcceptance() throws -> AcceptedSession {
         try condition.locked {
             while true {
                 let now = standing.withLock { $0 }
-                if case .failed(let reason) = now.end { throw TransportError(reason) }
+                if let error = now.end?.error { throw error }
                 if let accepted = now.accepted { return accepted }
                 guard now.end == nil else { throw TransportError("the session ended before it began") }
                 condition.wait()
@@ -110,6 +107,17 @@ final class ParticipantShared: Sendable {
                 guard MonotonicClock.now() < deadline else { return nil }
                 condition.wait(until: deadline)
             }
+        }
+    }
+}
+
+extension ParticipantEnd {
+    /// What callers get to see of it; nil: everything is done.
+    var error: (any Error)? {
+        switch self {
+        case .done: nil
+        case .failed(let reason): TransportError(reason)
+        case .yielded(let reason): HostYielded(description: reason)
         }
     }
 }

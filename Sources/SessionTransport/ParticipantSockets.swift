@@ -1,4 +1,4 @@
-// The UDP sockets by which a participant looks for hosts on every interface.
+// The UDP sockets by which hosts are looked for on every interface.
 internal import Linux
 internal import SessionProtocol
 internal import SystemPackage
@@ -55,7 +55,7 @@ final class DiscoverySockets {
 /// How often switches are reminded of a group, in nanoseconds.
 let membershipInterval = 25 * second
 
-/// The interfaces a participant looks for hosts on; read again each time, since links come up late.
+/// The interfaces on which hosts are looked for: the one called `name`, nil: all that can be used now.
 func discoveryInterfaces(named name: String?) -> [NetworkInterface] {
     let usable = (try? NetworkInterface.usable()) ?? []
     guard let name else { return usable }

@@ -101,8 +101,8 @@ package enum Grammar {
     }
 
     private static let valueOptions: Set<String> = [
-        "--compression", "--exclude", "--disks", "--file", "--interface", "--key", "--linger", "--rate",
-        "--ttl",
+        "--clients", "--compression", "--disks", "--exclude", "--file", "--interface", "--key", "--linger",
+        "--rate", "--start", "--ttl", "--wait",
     ]
 
     /// Whether the word cannot be a file or session name: `key=value` with a known key, in a place for a name.
@@ -124,8 +124,11 @@ package enum Grammar {
         case .restorel: return common
         case .session:
             return common.adding([
-                "if": .value(option: "--interface"), "key": .value(option: "--key"), "clients": .missing,
-                "t": .missing, "time": .missing, "comp": .missing, "file": .value(option: "--file"),
+                "if": .value(option: "--interface"), "key": .value(option: "--key"),
+                "clients": .value(option: "--clients"), "t": .value(option: "--wait"),
+                "time": .value(option: "--wait"), "comp": .value(option: "--compression"),
+                "rate": .value(option: "--rate"), "ttl": .value(option: "--ttl"),
+                "linger": .value(option: "--linger"), "file": .value(option: "--file"),
             ])
         default: return [:]
         }
@@ -137,8 +140,8 @@ package enum Grammar {
         case .restorel: ["plan": .flag(["--plan"]), "verify": .flag(["--verify"])]
         case .session:
             [
-                "client": .flag(["--client"]), "master": .missing, "plan": .flag(["--plan"]),
-                "verify": .flag(["--verify"]),
+                "client": .flag(["--client"]), "master": .flag(["--master"]), "plan": .flag(["--plan"]),
+                "verify": .flag(["--verify"]), "whole": .flag(["--whole"]),
             ]
         case .dump: ["geometry": .flag(["--geometry"])]
         default: [:]
@@ -161,7 +164,7 @@ package enum Grammar {
         }
         if mode == .makel, let slot = numbered(word, "x") { return ["--exclude", slot] }
         if mode == .restorel, numbered(word, "s") != nil || isMapping(word) { throw missing(word, mode) }
-        if mode == .session, isTime(word) { throw missing(word, mode) }
+        if mode == .session, isTime(word) { return ["--start", word] }
         let words = bareWords(mode)
         guard let name = try match(word.lowercased(), among: Array(words.keys), as: "word"),
             let meaning = words[name]
@@ -196,11 +199,10 @@ package enum Grammar {
         return parts.count == 2 && numbered(parts[0], "a") != nil && numbered(parts[1], "p") != nil
     }
 
-    /// A bare start time: minutes, or HH:MM.
+    /// A bare start time: minutes, or HH:MM; whether there is such a time is the command's to say.
     private static func isTime(_ word: String) -> Bool {
-        let parts = word.split(separator: ":", omittingEmptySubsequences: false)
-        return (1...2).contains(parts.count)
-            && parts.allSatisfy { !$0.isEmpty && $0.allSatisfy(\.isASCIIDigit) }
+        guard let first = word.first else { return false }
+        return first.isASCIIDigit && word.allSatisfy { $0.isASCIIDigit || $0 == ":" || $0 == "." }
     }
 
     /// The one of `names` that `word` is or abbreviates; nil for none.

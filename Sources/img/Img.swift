@@ -7,11 +7,12 @@ let programVersion = "0.1.0"
 struct Img: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "img",
-        abstract: "Puts disk images on machines: from a multicast session or a local file.",
+        abstract:
+            "Puts disk images on machines: from a multicast session, another machine's disks or a local file.",
         discussion: """
             Words may be abbreviated while they are unambiguous, and each mode also takes a leading dash.
 
-              img session NAME [client] [if=INTERFACE] [disks=A,B] [key=FINGERPRINT]
+              img session NAME [master|client] [clients=N [t=MIN]] [TIME] [comp=...] [if=INTERFACE] [disks=A,B]
               img makel FILE [comp=0-9|none|speed|balanced|size] [xN]... [disks=A,B] [whole] [plan]
               img restorel FILE [disks=A,B] [verify] [plan]
               img dump [geometry]

@@ -22,6 +22,32 @@ struct GrammarTests {
             ),
             (["s", "lab1"], ["session", "lab1"]),
             (["session", "lab1", "c", "if=eth0"], ["session", "lab1", "--client", "--interface", "eth0"]),
+            (["session", "lab1", "m"], ["session", "lab1", "--master"]),
+            (["ses", "lab1", "MASTER", "clients=3"], ["session", "lab1", "--master", "--clients", "3"]),
+            (
+                ["session", "lab1", "m", "cl=3", "t=15", "co=size"],
+                ["session", "lab1", "--master", "--clients", "3", "--wait", "15", "--compression", "size"]
+            ),
+            (
+                ["session", "lab1", "clients=3", "time=1.5"],
+                ["session", "lab1", "--clients", "3", "--wait", "1.5"]
+            ),
+            (
+                ["session", "lab1", "clients=3", "ti=2"],
+                ["session", "lab1", "--clients", "3", "--wait", "2"]
+            ),
+            (["session", "lab1", "m", "14:30"], ["session", "lab1", "--master", "--start", "14:30"]),
+            (["session", "lab1", "42"], ["session", "lab1", "--start", "42"]),
+            (["session", "42", "42"], ["session", "42", "--start", "42"]),
+            (["session", "master"], ["session", "master"]),
+            (
+                ["session", "lab1", "m", "disks=/dev/a", "rate=90", "ttl=4", "l=3", "whole", "plan"],
+                [
+                    "session", "lab1", "--master", "--disks", "/dev/a", "--rate", "90", "--ttl", "4",
+                    "--linger", "3", "--whole", "--plan",
+                ]
+            ),
+            (["session", "lab1", "v", "w", "p"], ["session", "lab1", "--verify", "--whole", "--plan"]),
             (["session", "a=b", "key=ABCD"], ["session", "a=b", "--key", "ABCD"]),
             (["session", "lab1", "fi=/a.img"], ["session", "lab1", "--file", "/a.img"]),
             (["dump", "g"], ["dump", "--geometry"]),
@@ -51,10 +77,13 @@ struct GrammarTests {
             (["restorel", "a", "s1"], "'s1' of 'restorel' belongs to a part"),
             (["restorel", "a", "a1:p2"], "'a1:p2' of 'restorel' belongs to a part"),
             (["restorel", "a", "comp=3"], "'restorel' does not take 'comp=3'"),
-            (["session", "lab1", "master"], "'master' of 'session' belongs to a part"),
-            (["session", "lab1", "m"], "'m' of 'session' belongs to a part"),
-            (["session", "lab1", "clients=3"], "'clients=3' of 'session' belongs to a part"),
-            (["session", "lab1", "14:30"], "'14:30' of 'session' belongs to a part"),
+            (["session", "lab1", "c=3"], "the word 'c' may be clients or comp"),
+            (["session", "lab1", "clients="], "'clients=' lacks a value"),
+            (["session", "lab1", "clients=3", "cl=4"], "'cl=4' gives a second value"),
+            (["session", "lab1", "t=3", "time=4"], "'time=4' gives a second value"),
+            (["session", "lab1", "14:30", "15:30"], "'15:30' gives a second value"),
+            (["session", "lab1", "x2"], "'session' does not take 'x2'"),
+            (["session", "lab1", "slave"], "'session' does not take 'slave'"),
             (["help", "auto"], "'auto' belongs to a part of img"),
             (["info", "zisd"], "'zisd' of 'info' belongs to a part"),
             (["restorel", "a", "wipe=all"], "'wipe=all' of 'restorel' belongs to a part"),

@@ -19,7 +19,7 @@ struct ProgramTests {
         #expect(said.status == 0)
         #expect(said.errors == "")
         for line in [
-            "img session NAME [client]",
+            "img session NAME [master|client] [clients=N [t=MIN]] [TIME] [comp=...]",
             "img makel FILE [comp=0-9|none|speed|balanced|size] [xN]... [disks=A,B]",
             "img restorel FILE [disks=A,B] [verify] [plan]", "img dump [geometry]", "img info [FILE]",
             "Exit status: 0 done, 1 failed, 2 wrong usage.",
@@ -34,7 +34,7 @@ struct ProgramTests {
         ("restorel", "img restorel FILE [disks=A,B] [verify] [plan]"),
         ("dump", "img dump [geometry] [--json]"),
         ("info", "img info [FILE] [--json]"),
-        ("session", "img session NAME [client] [if=INTERFACE]"),
+        ("session", "img session NAME [master|client] [clients=N [t=MIN]] [TIME] [comp=0-9|none|"),
     ]) func helpOfACommand(_ command: String, _ usage: String) throws {
         let first = try img("help", command)
         #expect(first.status == 0)
@@ -66,6 +66,31 @@ struct ProgramTests {
                 ["session", "a", "disks=discard", "verify"],
                 "disks=discard writes nothing that verify could read"
             ),
+            (["session", "a", "m", "c"], "a machine is the master or a client of a session"),
+            (["session", "a", "m", "t=5"], "needs clients=N: img session NAME [master] clients=N [t=MIN]"),
+            (["session", "a", "time=5"], "needs clients=N"),
+            (["session", "a", "c", "clients=3"], "clients= is for the master of a session"),
+            (["session", "a", "c", "clients=3", "t=1"], "clients= is for the master of a session"),
+            (["session", "a", "client", "14:30"], "the start time is for the master of a session"),
+            (["session", "a", "client", "comp=1"], "comp= is for the master of a session"),
+            (["session", "a", "client", "rate=5"], "rate= is for the master of a session"),
+            (["session", "a", "client", "linger=5"], "linger= is for the master of a session"),
+            (["session", "a", "client", "whole"], "whole is for the master of a session"),
+            (["session", "a", "master", "verify"], "verify is for the clients of a session"),
+            (["session", "a", "master", "key=x"], "key= is for the clients of a session"),
+            (["session", "a", "master", "disks=discard"], "disks=discard is for the clients of a session"),
+            (["session", "a", "clients=0"], "clients= takes 1 to 1000"),
+            (["session", "a", "clients=1001"], "clients= takes 1 to 1000"),
+            (["session", "a", "clients=2", "t=0"], "t= takes minutes, up to 1440"),
+            (["session", "a", "clients=2", "t=soon"], "t= takes minutes, up to 1440"),
+            (["session", "a", "24:00"], "a time of day as 14:30"),
+            (["session", "a", "14:60"], "a time of day as 14:30"),
+            (["session", "a", "1:2:3"], "a time of day as 14:30"),
+            (["session", "a", "0"], "a start is minutes, up to 1440"),
+            (["session", "a", "1441"], "a start is minutes, up to 1440"),
+            (["session", "a", "5", "6"], "'6' gives a second value"),
+            (["session", "a", "comp=10"], "comp= takes 0 to 9"),
+            (["session", "a", "rate=0"], "rate= takes Mbit/s"), (["session", "a", "ttl=0"], "ttl= takes"),
             (["session"], "'<name>'"), (["frobnicate"], "img has no mode 'frobnicate'"),
             (["makel", "a", "comp=11"], "comp= takes 0 to 9"),
             (["makel", "a", "xx"], "'makel' does not take 'xx'"),

@@ -56,6 +56,8 @@ int clinux_set_thread_name(unsigned long thread, const char *name);
 int clinux_unshare(int flags);
 int clinux_pipe2(int fds[2], int flags);
 int clinux_fallocate(int fd, int mode, off_t offset, off_t length);
+// struct tm holds a pointer, which would make every use of it unsafe.
+int64_t clinux_seconds_until(int hour, int minute, int64_t moment);
 int clinux_memfd_create(const char *name, unsigned int flags);
 
 // The request numbers are function-like macros.
@@ -131,6 +133,14 @@ int clinux_eventfd(void);
 int clinux_catch_termination(int eventfd);
 int clinux_termination_signal(void);
 int clinux_setns(int fd, int kind);
+
+// The keyboard (Keyboard.c): single keys without echo from a terminal that is put back at the program's end, whether it
+// ends by itself or by a signal, and while it is stopped. One terminal per process.
+int clinux_keyboard_begin(int fd);
+void clinux_keyboard_end(void);
+// Both may be called in a signal handler.
+int clinux_keyboard_is_ours(void);
+void clinux_keyboard_put_back(void);
 
 // Trains of datagrams (Trains.c): UDP_SEGMENT, UDP_GRO, sendmmsg and recvmmsg.
 

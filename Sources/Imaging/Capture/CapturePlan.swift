@@ -128,6 +128,16 @@ package struct CapturePlan: Sendable {
         return items
     }
 
+    /// The disks with what is captured of each, for whoever shows it.
+    package var diskFigures: [ProgressReport.DiskFigures] {
+        sources.indices.map { disk in
+            let own = items.filter { $0.disk == disk }
+            return ProgressReport.DiskFigures(
+                name: sources[disk].disk.path, totalBytes: own.reduce(0) { $0 + UInt64($1.length) },
+                totalChunks: UInt64(own.count))
+        }
+    }
+
     private static func entry(_ source: Source) throws -> Manifest.DiskEntry {
         let disk = source.disk
         let smallest = try TableRelocation.smallestDisk(source.tables.regions, sectorSize: disk.sectorSize)
@@ -145,14 +155,14 @@ package struct CapturePlan: Sendable {
         for (index, source) in sources.enumerated() {
             let disk = source.disk
             lines.append(
-                "disk \(index + 1): \(disk.path) (\(disk.model.isEmpty ? disk.bus.title : disk.model.printable), "
-                    + "\(disk.size.asBytes), \(disk.table.description.printable))")
+                "disk \(index + 1): \(disk.path) (\(disk.model.isEmpty ? disk.bus.title : disk.model.onScreen), "
+                    + "\(disk.size.asBytes), \(disk.table.description.onScreen))")
             for partition in manifest.partitions where partition.disk == index {
                 let kind = partition.fileSystem.isEmpty ? "no known content" : partition.fileSystem
-                let label = partition.label.isEmpty ? "" : " '\(partition.label.printable)'"
+                let label = partition.label.isEmpty ? "" : " '\(partition.label.onScreen)'"
                 let slot = partition.slot == 0 ? "whole disk" : "slot \(partition.slot)"
                 lines.append(
-                    "  \(slot): \(kind.printable)\(label), \(partition.size.asBytes), "
+                    "  \(slot): \(kind.onScreen)\(label), \(partition.size.asBytes), "
                         + "\(partition.usedBytes.asBytes) captured (\(partition.content.rawValue))")
             }
         }

@@ -108,6 +108,24 @@ package struct RestorePlan: Sendable {
         }
     }
 
+    /// The target disks, in the image's order, with what goes to each of the `existing` chunks.
+    func diskFigures(
+        _ existing: ChunkSet, layout: ChunkLayout, _ manifest: Manifest
+    ) -> [ProgressReport.DiskFigures] {
+        assignments.sorted { $0.imageDisk < $1.imageDisk }.map { assignment in
+            let disk = assignment.imageDisk
+            let end = disk + 1 < layout.bases.count ? layout.bases[disk + 1] : layout.tableBase
+            let regions = UInt64(layout.bases[disk])..<UInt64(end)
+            let count = existing.ranges.reduce(0) { $0 + $1.clamped(to: regions).count }
+            let tables = existing.contains(layout.tableNumber(disk: disk)) ? 1 : 0
+            return ProgressReport.DiskFigures(
+                name: assignment.target.path,
+                // A manifest tells the bytes of all disks together.
+                totalBytes: assignments.count == 1 ? manifest.usedBytes : nil,
+                totalChunks: UInt64(count + tables))
+        }
+    }
+
     private static func undecided(_ manifest: Manifest, disks: [LocalDisk], eligible: [LocalDisk]) -> String {
         var lines = [
             "it is not certain which disk of this machine gets which disk of the image; nothing was touched"
@@ -116,7 +134,7 @@ package struct RestorePlan: Sendable {
         for (index, entry) in manifest.disks.enumerated() {
             let kind = entry.rotational ? "rotating" : "solid-state"
             lines.append(
-                "  disk \(index + 1): \(entry.model.printable), \(entry.size.asBytes), \(entry.bus.printable), \(kind), "
+                "  disk \(index + 1): \(entry.model.onScreen), \(entry.size.asBytes), \(entry.bus.onScreen), \(kind), "
                     + "needs \(entry.smallestTarget.asBytes)")
         }
         lines.append("in this machine:")
@@ -125,7 +143,7 @@ package struct RestorePlan: Sendable {
             let kind = disk.isRotational ? "rotating" : "solid-state"
             let state = refusals.isEmpty ? "eligible" : refusals.map(\.description).joined(separator: ", ")
             lines.append(
-                "  \(disk.path): \(disk.model.printable), \(disk.size.asBytes), \(disk.bus.rawValue), \(kind): \(state)"
+                "  \(disk.path): \(disk.model.onScreen), \(disk.size.asBytes), \(disk.bus.rawValue), \(kind): \(state)"
             )
         }
         let suggested = (0..<manifest.disks.count).map { index in
@@ -140,9 +158,9 @@ package struct RestorePlan: Sendable {
         assignments.flatMap { assignment -> [String] in
             let entry = manifest.disks[assignment.imageDisk]
             let target = assignment.target
-            let model = target.model.isEmpty ? target.bus.title : target.model.printable
+            let model = target.model.isEmpty ? target.bus.title : target.model.onScreen
             var lines = [
-                "disk \(assignment.imageDisk + 1) of the image (\(entry.size.asBytes), \(entry.tableType.printable)) "
+                "disk \(assignment.imageDisk + 1) of the image (\(entry.size.asBytes), \(entry.tableType.onScreen)) "
                     + "goes to \(target.path) (\(model), \(target.size.asBytes)): \(assignment.rule.rawValue)"
             ]
             let count = target.slots.count
@@ -166,11 +184,4 @@ extension LocalDisk {
 extension Int {
     /// "1 disk", "3 disks".
     package func counted(_ noun: String) -> String { self == 1 ? "1 \(noun)" : "\(self) \(noun)s" }
-}
-
-extension String {
-    /// The text without control characters: what came from an image or a device goes to a terminal.
-    package var printable: String {
-        String(unicodeScalars.map { $0.properties.generalCategory == .control ? "?" : Character($0) })
-    }
 }

@@ -1,8 +1,10 @@
 // imgserv mcast NAME -p FILE: hosts a session in the foreground.
 internal import ArgumentParser
+internal import Blocks
 internal import FoundationEssentials
 internal import Linux
 internal import Server
+internal import SessionProtocol
 
 struct HostCommand: ParsableCommand {
     static let configuration = CommandConfiguration(

@@ -1,7 +1,28 @@
 // What is left to say when a session has ended, for people and for programs.
 internal import Blocks
-package import SessionProtocol
-package import SessionTransport
+
+/// How a hosted session ended.
+package struct HostOutcome: Sendable {
+    /// Whether everyone who was let in is done.
+    package let isComplete: Bool
+    /// One sentence.
+    package let text: String
+    package let session: SessionSnapshot
+    package let participants: [ParticipantSnapshot]
+    /// The host this one gave way to; nil: it did not.
+    package let otherHost: FoundHost?
+
+    package init(
+        isComplete: Bool, text: String, session: SessionSnapshot, participants: [ParticipantSnapshot],
+        otherHost: FoundHost?
+    ) {
+        self.isComplete = isComplete
+        self.text = text
+        self.session = session
+        self.participants = participants
+        self.otherHost = otherHost
+    }
+}
 
 /// The result of a hosted session; its encoding is the output of `--json`.
 package struct HostReport: Encodable, Sendable {
@@ -24,6 +45,7 @@ package struct HostReport: Encodable, Sendable {
     }
 
     package let session: String
+    /// What was sent: an image file's path, or the disks it came from.
     package let image: String
     package let hostKey: String
     /// Whether everyone who was let in has written everything.
@@ -89,5 +111,5 @@ package struct HostReport: Encodable, Sendable {
 
 extension ParticipantSnapshot {
     /// "52:54:00:12:34:56".
-    var macText: String { mac.map { [$0].hex }.joined(separator: ":") }
+    package var macText: String { mac.map { [$0].hex }.joined(separator: ":") }
 }

@@ -1,0 +1,58 @@
+// Finds out whether somebody hosts a session already, without taking part in it.
+internal import Blocks
+internal import Linux
+package import SessionProtocol
+
+/// The question who hosts a session of a name.
+package enum HostSearch {
+    /// How often it is asked, and how soon a cancellation is noticed, in nanoseconds.
+    private static let interval = second / 2
+    private static let attention = 100 * millisecond
+    /// Routers the question may pass.
+    private static let ttl: UInt8 = 16
+    /// Signatures that are checked: a flood of announcements must not keep the search busy.
+    private static let mostChecks = 64
+
+    /// Asks for the session several times within `patience` nanoseconds, on the interface called `interface` or on all,
+    /// and returns the first host that answers or announces it; nil: nobody has, or `isCancelled` holds.
+    ///
+    /// A session that has ended does not count. Blocks the calling thread, in whose network namespace it looks; afterwards
+    /// no socket is left.
+    ///
+    /// - Throws: `TransportError` where there is no such interface, or no discovery on this machine.
+    package static func find(
+        session: String, interface: String?, patience: UInt64, isCancelled: () -> Bool
+    ) throws -> FoundHost? {
+        if let interface { _ = try HostInterface.named(interface, in: try NetworkInterface.all()) }
+        let poller = try Poller()
+        let finder = try HostFinder(session: session, ttl: ttl, poller: poller, firstToken: 0)
+        let question = SeekMessage(participant: GUID(random: Random.bytes(16)), session: session).encode()
+        let buffer = AlignedBuffer(capacity: 64 * 1024)
+        let end = MonotonicClock.now() + patience
+        var nextQuestion = MonotonicClock.now()
+        var checks = 0
+        var found: FoundHost?
+        var ready: [Poller.Event] = []
+        while found == nil, !isCancelled() {
+            let now = MonotonicClock.now()
+            guard now < end else { return nil }
+            if now >= nextQuestion {
+                _ = finder.ask(question, on: interface)
+                nextQuestion = now + interval
+            }
+            try poller.wait(until: min(end, nextQuestion, now + attention), into: &ready)
+            for event in ready {
+                finder.receive(event.token, into: buffer) { datagram, from in
+                    guard found == nil, checks < mostChecks, AnnounceMessage.claims(session, in: datagram)
+                    else { return }
+                    checks += 1
+                    guard let announce = try? AnnounceMessage(from: datagram), announce.state != .ended else {
+                        return
+                    }
+                    found = FoundHost(announce, from: from.address)
+                }
+            }
+        }
+        return found
+    }
+}
