@@ -259,4 +259,28 @@ extension String {
             #expect(try sha256(disk) == before)
         }
     }
+
+    /// Both find nobody, and then each other: one goes on, and whoever waited gets the session.
+    @Test func ofTwoMastersAtOnceOneRemains() throws {
+        try withPlainDisk { disk in
+            try Room.with(2) { room in
+                let masters = try [
+                    room.master("master", "disks=\(disk)", "clients=1"),
+                    room.station(1, "master", "disks=\(disk)", "clients=1"),
+                ].map { try RunningProgram($0) }
+                let machine = try room.machine(0, size: 24 * MiB)
+                let (status, output) = try machine.wait()
+                #expect(status == .exited(0), "\(output)")
+                let ends = try masters.map { try $0.wait() }
+                let hosts = ends.filter { $0.status == .exited(0) }
+                let refused = ends.filter { $0.status == .exited(1) }
+                #expect(hosts.count == 1 && refused.count == 1, "\(ends)")
+                #expect(
+                    refused.allSatisfy {
+                        $0.output.contains("has a master already, ") || $0.output.contains("already runs")
+                    }, "\(refused)")
+                try expectPlainCopy(of: disk, on: room.disk(0))
+            }
+        }
+    }
 }

@@ -60,6 +60,9 @@ package final class StationSession: Sendable {
     private let report: @Sendable (String) -> Void
     private let state = Mutex(State())
 
+    /// Whether the words let this machine become the master: thrown away is what comes, never what is captured.
+    private var canBeMaster: Bool { options.role == nil && options.master.disks != ["discard"] }
+
     /// Touches nothing; `report` gets a line for each thing a person wants to know, on any thread.
     package init(_ options: Options, report: @escaping @Sendable (String) -> Void) {
         self.options = options
@@ -73,7 +76,7 @@ package final class StationSession: Sendable {
         case .none: return .searching(canBecomeMaster: false)
         case .participant(let restore):
             guard restore.foundHost == nil else { return .receiving }
-            return .searching(canBecomeMaster: options.role == nil && !now.isTurning)
+            return .searching(canBecomeMaster: canBeMaster && !now.isTurning)
         case .master(let master): return .master(master.snapshot)
         }
     }
@@ -94,17 +97,16 @@ package final class StationSession: Sendable {
     /// Makes this machine the master if it still waits for a host; says so if it cannot be.
     package func becomeMaster() {
         guard options.role == nil else { return }
-        guard options.master.disks != ["discard"] else {
-            return report("disks=discard is for participants: without it this machine could be the master")
-        }
         enum Answer {
             case turn(SessionRestore)
             case taken(Endpoint)
+            case refused
             case nothing
         }
         let answer = state.withLock { state -> Answer in
             guard case .participant(let restore) = state.part, !state.isTurning else { return .nothing }
             if let host = restore.foundHost { return .taken(host) }
+            guard canBeMaster else { return .refused }
             state.isTurning = true
             return .turn(restore)
         }
@@ -113,6 +115,8 @@ package final class StationSession: Sendable {
             report("this machine becomes the master of session \(options.master.name.onScreen)")
             restore.cancel("this machine becomes the master")
         case .taken(let host): report("there is a master already: \(host.address)")
+        case .refused:
+            report("disks=discard is for participants: without it this machine could be the master")
         case .nothing: break
         }
     }
