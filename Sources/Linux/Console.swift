@@ -17,10 +17,18 @@ package enum Console {
     package static var isTerminal: Bool { isatty(1) == 1 }
 
     /// Columns of the terminal; 80 where there is none.
-    package static var columns: Int {
+    package static var columns: Int { size.columns }
+
+    /// Rows of the terminal; 25 where there is none.
+    package static var rows: Int { size.rows }
+
+    private static var size: (columns: Int, rows: Int) {
         var size = winsize()
         let result = unsafe clinux_ioctl(1, UInt(TIOCGWINSZ), &size)
-        return result == 0 && size.ws_col > 0 ? Int(size.ws_col) : 80
+        return (
+            result == 0 && size.ws_col > 0 ? Int(size.ws_col) : 80,
+            result == 0 && size.ws_row > 0 ? Int(size.ws_row) : 25
+        )
     }
 
     private static func write(_ text: String, to stream: Int32) {

@@ -194,6 +194,8 @@ package struct SessionSnapshot: Sendable {
     package var beacons: UInt64 = 0
     package var chunksSent: UInt64 = 0
     package var chunksOverControl = 0
+    /// Bytes of their frames and seals.
+    package var bytesOverControl: UInt64 = 0
     /// The earliest time known at which the session starts by itself (nanoseconds of the driver's clock); one that is past:
     /// with the first who registers.
     package var startsAt: UInt64?

@@ -340,6 +340,7 @@ extension HostMachine {
                 seats[index].inFlight.insert(chunk)
                 controlInFlight += 1
                 session.chunksOverControl += 1
+                session.bytesOverControl += UInt64(entry.sealed.count)
                 snapshots[index].chunksOverControl += 1
                 emit(.send(connection, ChunkMessage.encode(chunk: chunk, sealed: entry.sealed)))
             }

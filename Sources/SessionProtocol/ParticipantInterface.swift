@@ -172,12 +172,20 @@ package enum PipelineOutcome: Sendable {
 package struct ParticipantProgress: Sendable {
     package var chunksNeeded = 0
     package var chunksDone = 0
+    /// All of this session's that arrived, with those that were there already or found no buffer.
     package var symbolsReceived: UInt64 = 0
     package var symbolsRepeated: UInt64 = 0
     package var lostOnWire: UInt64 = 0
     package var lostInSocket: UInt64 = 0
     package var lostForWantOfBuffers: UInt64 = 0
     package var chunksOverControl = 0
+    /// Bytes of their frames and seals.
+    package var bytesOverControl: UInt64 = 0
+    /// Chunks of the longest length that there is memory for now, and with all of it free; 0 before `accepted`.
+    package var freeBuffers = 0
+    package var buffers = 0
     /// Datagrams that were not of this session, of a wrong source or malformed.
     package var foreignDatagrams: UInt64 = 0
+
+    package init() {}
 }

@@ -168,6 +168,12 @@ package struct ParticipantMachine: ~Copyable {
         declined = ChunkSet()
     }
 
+    /// Chunks of the longest length that there is memory for now, and with all of it free; 0 before a host let us in.
+    package var bufferRoom: (free: Int, all: Int) {
+        guard let longest = accepted?.maximumSealedBytes else { return (0, 0) }
+        return (pool.room(for: longest), pool.limit / max(longest, 1))
+    }
+
     /// What the pipeline measured, for the next reports.
     package mutating func figures(_ figures: PipelineFigures) { reporting.figures = figures }
 

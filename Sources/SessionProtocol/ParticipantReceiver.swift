@@ -175,6 +175,7 @@ extension ParticipantMachine {
         }
         message.sealed.withBytes { buffer.copy(from: $0, at: 0, count: $0.byteCount, to: 0) }
         progress.chunksOverControl += 1
+        progress.bytesOverControl += UInt64(message.sealed.count)
         broughtOverControl.insert(chunk)
         hand(over: chunk, buffer, accepted)
     }

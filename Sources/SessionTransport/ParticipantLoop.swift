@@ -369,7 +369,9 @@ final class ParticipantLoop {
     }
 
     private func publish(_ machine: borrowing ParticipantMachine) {
-        shared.progress.withLock { $0 = machine.progress }
+        var progress = machine.progress
+        (progress.freeBuffers, progress.buffers) = machine.bufferRoom
+        shared.progress.withLock { $0 = progress }
         shared.bursts.withLock { $0 = bursts }
     }
 

@@ -113,7 +113,7 @@ package final class CapturePipeline: Sendable {
                     UnsafeRawBufferPointer(rebasing: frame.buffer.bytes[0..<length]))
                 pool.giveBack(frame.buffer)
                 progress.add(frame: frame.prefixAndHeader.count + length)
-                progress.add(content: frame.header.rawLength)
+                progress.add(content: frame.header.rawLength, disk: frame.header.disk)
             }
         }
         try reader.join()
@@ -127,7 +127,11 @@ package final class CapturePipeline: Sendable {
     private func read(_ items: [CaptureItem]) throws {
         for item in items {
             guard let buffer = pool.take() else { return }
-            let unreadable = try unsafe reader.read(item, into: buffer.bytes)
+            let unreadable: [Extent]
+            do { unreadable = try unsafe reader.read(item, into: buffer.bytes) } catch {
+                progress.fault(disk: item.disk, "\(error)")
+                throw error
+            }
             let content = Content(item: item, unreadable: unreadable, buffer: buffer)
             guard contents.put(content) else { return }
         }

@@ -128,6 +128,16 @@ package struct CapturePlan: Sendable {
         return items
     }
 
+    /// The disks with what is captured of each, for whoever shows it.
+    package var diskFigures: [ProgressReport.DiskFigures] {
+        sources.indices.map { disk in
+            let own = items.filter { $0.disk == disk }
+            return ProgressReport.DiskFigures(
+                name: sources[disk].disk.path, totalBytes: own.reduce(0) { $0 + UInt64($1.length) },
+                totalChunks: UInt64(own.count))
+        }
+    }
+
     private static func entry(_ source: Source) throws -> Manifest.DiskEntry {
         let disk = source.disk
         let smallest = try TableRelocation.smallestDisk(source.tables.regions, sectorSize: disk.sectorSize)

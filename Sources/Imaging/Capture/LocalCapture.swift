@@ -36,7 +36,6 @@ package final class LocalCapture: Sendable {
         package let contentBytes: UInt64
         package let fileBytes: UInt64
         package let frameCount: UInt64
-        package let seconds: Double
         /// What could not be read and is zeros in the image.
         package let unreadable: UnreadableSectors
         /// A sentence for each disk that has some of it; empty for sound disks.
@@ -71,10 +70,10 @@ package final class LocalCapture: Sendable {
     /// Whether `word` is one that comp= takes.
     package static func isCompression(_ word: String) -> Bool { Compression(word: word) != nil }
 
-    /// Makes the plan; `report` gets a line while that takes a moment.
+    /// Makes the plan; `progress` is told what takes a moment.
     ///
     /// - Throws: Where the file exists, a disk is in use, a system is hibernated, or no disk is eligible.
-    package init(_ options: Options, cancellation: Cancellation, report: (String) -> Void) throws {
+    package init(_ options: Options, cancellation: Cancellation, progress: Progress) throws {
         self.cancellation = cancellation
         guard let compression = Compression(word: options.compression) else {
             throw ImagingError(
@@ -89,7 +88,7 @@ package final class LocalCapture: Sendable {
         request.captureHibernated = options.captureHibernated
         request.creator = options.creator
         request.interruption = cancellation.mapping
-        report("asking the file systems which blocks are used")
+        progress.note("asking the file systems which blocks are used")
         self.options = options
         self.compression = compression
         plan = try CapturePlan(try disks.sources(), named: options.disks != nil, request: request)
@@ -100,11 +99,12 @@ package final class LocalCapture: Sendable {
 
     /// Captures; the file has its name only when this returns.
     package func run(_ progress: Progress) throws -> Result {
-        let began = MonotonicClock.now()
         // The outcome is thrown below; a flag that cannot be put back is worth an error only after a success.
         defer { try? plan.release() }
         let content = try DiskContent(plan)
-        progress.begin("capturing", totalBytes: plan.manifest.usedBytes, totalChunks: plan.items.count)
+        progress.begin(
+            .capturing, totalBytes: plan.manifest.usedBytes, totalChunks: plan.items.count,
+            disks: plan.diskFigures)
         let writer = try StoredImageWriter(
             path: options.path, manifest: plan.manifest, existing: plan.existing)
         let pipeline = CapturePipeline(
@@ -118,12 +118,12 @@ package final class LocalCapture: Sendable {
         }
         try content.close()
         try outcome.get()
+        progress.enter(.finishing)
         try plan.release()
         let (totals, byteCount) = try writer.finish()
         let unreadable = UnreadableSectors(totals.unreadable, disks: plan.manifest.disks)
         return Result(
             contentBytes: totals.contentBytes, fileBytes: byteCount, frameCount: totals.frameCount,
-            seconds: Double(MonotonicClock.now() - began) / 1e9, unreadable: unreadable,
-            warnings: unreadable.warnings { plan.sources[$0].disk.path })
+            unreadable: unreadable, warnings: unreadable.warnings { plan.sources[$0].disk.path })
     }
 }

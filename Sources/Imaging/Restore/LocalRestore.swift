@@ -7,10 +7,10 @@ internal import Synchronization
 
 /// A restore of an image file to this machine's disks.
 package final class LocalRestore: Sendable {
-    private let path: String
+    package let path: String
     private let image: ImageFileReader
     private let plan: RestorePlan
-    private let verify: Bool
+    package let verify: Bool
     private let state = Mutex(State())
 
     private struct State: Sendable {
@@ -103,11 +103,23 @@ package final class LocalRestore: Sendable {
     /// Bytes of content in the image.
     package var contentBytes: UInt64 { image.closing.contentBytes }
 
+    /// The target disks with what goes to each.
+    private var diskFigures: [ProgressReport.DiskFigures] {
+        plan.assignments.sorted { $0.imageDisk < $1.imageDisk }.map { assignment in
+            let own = image.entries.filter { $0.header.disk == assignment.imageDisk }
+            return ProgressReport.DiskFigures(
+                name: assignment.target.path, totalBytes: own.reduce(0) { $0 + UInt64($1.header.rawLength) },
+                totalChunks: UInt64(own.count))
+        }
+    }
+
     /// Restores; returns only when everything is on the disks, flushed, and the tables read back.
-    package func run(_ progress: Progress, report: @escaping @Sendable (String) -> Void) throws {
-        progress.begin("restoring", totalBytes: image.closing.contentBytes, totalChunks: image.existing.count)
+    package func run(_ progress: Progress) throws {
+        progress.begin(
+            .restoring, totalBytes: image.closing.contentBytes, totalChunks: image.existing.count,
+            disks: diskFigures)
         let source = FileFrameSource(image, name: path, wanted: image.existing)
-        let sink = DiskSink(plan, layout: image.layout, report: report)
+        let sink = DiskSink(plan, layout: image.layout, report: { progress.note($0) })
         let pipeline = RestorePipeline(
             layout: image.layout, wanted: image.existing, source: source, sink: sink, progress: progress)
         let cancelled = state.withLock { state in

@@ -60,7 +60,7 @@ package final class RestorePipeline: Sendable {
             for queue in queues { queue.close() }
         }
         let writers = queues.enumerated().map { disk, queue in
-            Thread("write-\(disk + 1)") { [self] in failure.guarding { try write(from: queue) } }
+            Thread("write-\(disk + 1)") { [self] in failure.guarding { try write(from: queue, disk: disk) } }
         }
         let decoders = (0..<processorCount()).map { index in
             Thread("decode-\(index + 1)") { [self] in failure.guarding { try decode() } }
@@ -78,6 +78,7 @@ package final class RestorePipeline: Sendable {
             if !heldBack.isEmpty { try sink.flush() }
             for decoded in heldBack { try write(decoded) }
             if verify { try readBack() }
+            progress.enter(.finishing)
             try sink.finish(tables: tables.withLock { $0.values.sorted { $0.disk < $1.disk } })
         } catch {
             sink.abandon()
@@ -145,9 +146,12 @@ package final class RestorePipeline: Sendable {
         }
     }
 
-    private func write(from queue: BoundedQueue<Decoded>) throws {
+    private func write(from queue: BoundedQueue<Decoded>, disk: Int) throws {
         while let decoded = queue.take() {
-            try write(decoded)
+            do { try write(decoded) } catch {
+                progress.fault(disk: disk, "\(error)")
+                throw error
+            }
             pool.giveBack(decoded.buffer)
             finish(decoded.header)
             source.completed(decoded.header.number)
@@ -168,10 +172,11 @@ package final class RestorePipeline: Sendable {
     /// Reads every written chunk from the sink and compares its hash.
     private func readBack() throws {
         let headers = written.withLock { $0 }.sorted { $0.number < $1.number }
-        progress.begin(
-            "verifying", totalBytes: headers.reduce(0) { $0 + UInt64($1.rawLength) },
-            totalChunks: headers.count)
+        // What is flushed here is still part of the writing.
         try sink.flush()
+        progress.begin(
+            .verifying, totalBytes: headers.reduce(0) { $0 + UInt64($1.rawLength) },
+            totalChunks: headers.count, disks: disksToRead(headers))
         let buffer = AlignedBuffer(capacity: Int(layout.chunkSize))
         for header in headers {
             try failure.rethrow()
@@ -183,11 +188,23 @@ package final class RestorePipeline: Sendable {
                 buffer.withBytes(length) { hasher.update($0) }
             }
             guard hasher.finish() == header.digest else {
-                throw ImagingError(
+                let text =
                     "\(sink.name(ofDisk: header.disk)) does not read back as written in the bytes from "
-                        + "\(header.extents[0].offset)")
+                    + "\(header.extents[0].offset)"
+                progress.fault(disk: header.disk, text)
+                throw ImagingError(text)
             }
-            progress.add(content: header.rawLength)
+            progress.add(content: header.rawLength, disk: header.disk)
+        }
+    }
+
+    /// The disks that are read back, with what was written to each.
+    private func disksToRead(_ headers: [FrameHeader]) -> [ProgressReport.DiskFigures] {
+        queues.indices.map { disk in
+            let own = headers.filter { $0.disk == disk }
+            return ProgressReport.DiskFigures(
+                name: sink.name(ofDisk: disk), totalBytes: own.reduce(0) { $0 + UInt64($1.rawLength) },
+                totalChunks: UInt64(own.count))
         }
     }
 
@@ -199,6 +216,6 @@ package final class RestorePipeline: Sendable {
         let ranges = header.unreadable.map { ClosingRecord.Unreadable(disk: header.disk, extent: $0) }
         if !ranges.isEmpty { lost.withLock { $0 += ranges } }
         done.withLock { $0.insert(header.number) }
-        progress.add(content: header.rawLength)
+        progress.add(content: header.rawLength, disk: header.disk)
     }
 }

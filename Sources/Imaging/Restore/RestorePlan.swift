@@ -108,6 +108,24 @@ package struct RestorePlan: Sendable {
         }
     }
 
+    /// The target disks, in the image's order, with what goes to each of the `existing` chunks.
+    func diskFigures(
+        _ existing: ChunkSet, layout: ChunkLayout, _ manifest: Manifest
+    ) -> [ProgressReport.DiskFigures] {
+        assignments.sorted { $0.imageDisk < $1.imageDisk }.map { assignment in
+            let disk = assignment.imageDisk
+            let end = disk + 1 < layout.bases.count ? layout.bases[disk + 1] : layout.tableBase
+            let regions = UInt64(layout.bases[disk])..<UInt64(end)
+            let count = existing.ranges.reduce(0) { $0 + $1.clamped(to: regions).count }
+            let tables = existing.contains(layout.tableNumber(disk: disk)) ? 1 : 0
+            return ProgressReport.DiskFigures(
+                name: assignment.target.path,
+                // A manifest tells the bytes of all disks together.
+                totalBytes: assignments.count == 1 ? manifest.usedBytes : nil,
+                totalChunks: UInt64(count + tables))
+        }
+    }
+
     private static func undecided(_ manifest: Manifest, disks: [LocalDisk], eligible: [LocalDisk]) -> String {
         var lines = [
             "it is not certain which disk of this machine gets which disk of the image; nothing was touched"

@@ -38,13 +38,14 @@ package struct MasterReport: Encodable, Sendable {
     package var result: String { host.result }
 
     /// The summary people read: the session, what was read, then a line for each participant.
-    package var lines: [String] {
+    ///
+    /// `figures` are those of the session's end.
+    package func lines(_ figures: ProgressReport) -> [String] {
         var lines = host.lines
         if framesMade > 0, sendingSeconds > 0 {
             let ratio = (Double(contentRead) / Double(framesMade)).withThreeDigits
-            let rate = (Double(imageBytes) / 1e6 / sendingSeconds).withThreeDigits
             lines.append(
-                "\(imageBytes.asBytes) of content in \(sendingSeconds.fixed(1)) s, \(rate) MB/s; "
+                "\(imageBytes.asBytes) of content in \(sendingSeconds.fixed(1)) s, \(figures.ratesText); "
                     + "read \(contentRead.asBytes), made frames of \(framesMade.asBytes) (ratio \(ratio))")
         }
         return lines

@@ -44,27 +44,6 @@ package final class MasterSession: Sendable {
         package init(name: String) { self.name = name }
     }
 
-    /// Where a master stands.
-    package enum Phase: Sendable {
-        case searching, planning, hosting, ended
-    }
-
-    /// What a screen shows of a master.
-    package struct Snapshot: Sendable {
-        package var phase = Phase.searching
-        package var name: String
-        package var session = SessionSnapshot()
-        package var participants: [ParticipantSnapshot] = []
-        /// Bytes of content in the image, and its chunks.
-        package var imageBytes: UInt64 = 0
-        package var chunks = 0
-        /// Bytes of content read and of frames made of it so far, later sweeps included.
-        package var contentRead: UInt64 = 0
-        package var framesMade: UInt64 = 0
-
-        package init(name: String) { self.name = name }
-    }
-
     /// What came of it.
     package enum Outcome: Sendable {
         /// Only the plan was asked for.
@@ -75,7 +54,6 @@ package final class MasterSession: Sendable {
     }
 
     private struct State: Sendable {
-        var snapshot: Snapshot
         var runner: HostRunner?
         var frames: LiveFrames?
         var roll: HostRoll?
@@ -85,7 +63,7 @@ package final class MasterSession: Sendable {
 
     private let options: Options
     private let compression: Compression
-    private let report: @Sendable (String) -> Void
+    private let progress: Progress
     private let interruption = MapInterruption()
     private let state: Mutex<State>
 
@@ -96,8 +74,8 @@ package final class MasterSession: Sendable {
 
     /// Checks the options; touches nothing.
     ///
-    /// `report` gets a line for each thing a person wants to know; it is called from one thread at a time.
-    package init(_ options: Options, report: @escaping @Sendable (String) -> Void) throws {
+    /// `progress` is told whatever a person wants to know.
+    package init(_ options: Options, progress: Progress) throws {
         guard let compression = Compression(word: options.compression) else {
             throw ImagingError(
                 "comp= takes 0 to 9, none, speed, balanced or size, not '\(options.compression)'")
@@ -110,17 +88,8 @@ package final class MasterSession: Sendable {
         }
         self.options = options
         self.compression = compression
-        self.report = report
-        state = Mutex(State(snapshot: Snapshot(name: options.name)))
-    }
-
-    /// What a screen shows now.
-    package var snapshot: Snapshot {
-        let now = state.withLock { $0 }
-        var snapshot = now.snapshot
-        if let runner = now.runner { (snapshot.session, snapshot.participants) = runner.snapshot }
-        if let frames = now.frames { (snapshot.contentRead, snapshot.framesMade) = frames.figures }
-        return snapshot
+        self.progress = progress
+        state = Mutex(State())
     }
 
     /// Starts with whoever is there; nothing happens while nobody can join yet.
@@ -141,19 +110,19 @@ package final class MasterSession: Sendable {
     /// The disks are as before when this returns or throws.
     /// - Throws: Where nothing can be captured (a disk in use, a hibernated system) or hosted.
     package func run() throws -> Outcome {
-        defer { enter(.ended) }
         let interface = try HostInterface.choose(named: options.interface, address: nil)
         if !options.planOnly {
-            report("looking whether somebody hosts the session \(options.name.onScreen) already")
+            progress.enter(.searching)
+            progress.note("looking whether somebody hosts the session \(options.name.onScreen) already")
             let other = try HostSearch.find(
                 session: options.name, interface: options.interface, patience: MasterSession.searchPatience,
                 isCancelled: { state.withLock { $0.stopReason != nil } })
             if let other { return .taken(other) }
             try checkCancellation()
         }
-        enter(.planning)
+        progress.enter(.planning)
         let plan = try capturePlan()
-        for line in plan.description { report(line) }
+        for line in plan.description { progress.note(line) }
         if options.planOnly {
             try plan.release()
             return .planned
@@ -168,9 +137,8 @@ package final class MasterSession: Sendable {
 
     /// Keeps the last figures and lets go of what gave them.
     private func settle() {
-        let last = snapshot
+        progress.settle()
         state.withLock { state in
-            state.snapshot = last
             state.runner = nil
             state.frames = nil
             // It knows the runner, and with it the sockets.
@@ -182,8 +150,6 @@ package final class MasterSession: Sendable {
         if let reason = state.withLock({ $0.stopReason }) { throw ImagingError(reason) }
     }
 
-    private func enter(_ phase: Phase) { state.withLock { $0.snapshot.phase = phase } }
-
     private func capturePlan() throws -> CapturePlan {
         let disks = try LocalDisks(DiskInventory.Context(), words: options.disks)
         let sources = try disks.sources()
@@ -191,7 +157,7 @@ package final class MasterSession: Sendable {
         request.captureHibernated = options.captureHibernated
         request.creator = options.creator
         request.interruption = interruption
-        report("asking the file systems which blocks are used")
+        progress.note("asking the file systems which blocks are used")
         return try CapturePlan(sources, named: options.disks != nil, request: request)
     }
 
@@ -230,13 +196,16 @@ package final class MasterSession: Sendable {
         settings.ttl = options.ttl
         settings.linger = UInt64(options.linger * 60e9)
         settings.yields = true
-        let notes = HostNotes()
         let runner = try HostRunner(settings, frames: frames) { [self] event in
             let roll = state.withLock { state in
                 if case .started = event { state.startedAt = MonotonicClock.now() }
                 return state.roll
             }
-            if let line = roll?.sentence(event) { notes.add(line) }
+            if case .started = event {
+                progress.begin(
+                    .sending, totalBytes: plan.manifest.usedBytes, totalChunks: plan.existing.count)
+            }
+            if let line = roll?.sentence(event) { progress.note(line, MasterSession.level(event)) }
         }
         let roll = HostRoll()
         roll.attend(runner)
@@ -245,22 +214,32 @@ package final class MasterSession: Sendable {
             state.roll = roll
             state.runner = runner
             state.frames = frames
-            state.snapshot.phase = .hosting
-            state.snapshot.imageBytes = plan.manifest.usedBytes
-            state.snapshot.chunks = plan.existing.count
         }
-        report(
+        progress.follow {
+            let (session, participants) = runner.snapshot
+            var figures = NetworkFigures(session, participants, now: MonotonicClock.now())
+            figures.frameBytes = frames.figures.frames
+            return figures
+        }
+        progress.enter(.waiting)
+        progress.note(
             "session \(options.name.onScreen): \(plan.manifest.usedBytes.asBytes) in \(plan.existing.count) chunks, "
                 + "on \(interface.interface.name), \(runner.endpoint), data to \(runner.dataEndpoint)")
-        report("host key \(runner.fingerprint)")
-        report(waiting)
+        progress.note("host key \(runner.fingerprint)")
+        progress.note(waiting)
         let opened = MonotonicClock.now()
-        let teller = Thread("notes") { [self] in tell(notes, runner) }
+        let register = Register(runner, progress)
+        let registrar = progress.listen(every: MasterSession.lookInterval) { event in
+            if case .report = event { register.look() }
+        }
         let result = Result { try runner.run() }
-        notes.finish()
-        try teller.join()
+        registrar.finish()
+        register.look()
         let outcome = try result.get()
-        if let other = outcome.otherHost { return .taken(other) }
+        if let other = outcome.otherHost {
+            progress.follow(nil)
+            return .taken(other)
+        }
         let sources = plan.sources.map(\.disk.path).joined(separator: ", ")
         let now = MonotonicClock.now()
         let started = state.withLock { $0.startedAt }
@@ -286,36 +265,39 @@ package final class MasterSession: Sendable {
         return "the session starts \(parts.joined(separator: ", or "))"
     }
 
-    /// Passes on what happens, and who fits, until the session is over.
-    private func tell(_ notes: HostNotes, _ runner: HostRunner) {
-        var register = Register()
-        while true {
-            let (lines, isLast) = notes.wait(until: MonotonicClock.now() + MasterSession.lookInterval)
-            for line in lines { report(line) }
-            let (session, participants) = runner.snapshot
-            for line in register.news(session, participants) { report(line) }
-            if isLast { return }
+    /// How grave what an event says is.
+    private static func level(_ event: HostEvent) -> Progress.Level {
+        switch event {
+        case .aborted: .error
+        case .refused, .silent: .warning
+        case .joined, .started, .finished, .notice, .ended: .notice
         }
     }
 }
 
 /// Who has registered so far and fits: told once each, as a participant's own plan decides it.
-private struct Register {
-    private var fitting: Set<Int> = []
+private final class Register: Sendable {
+    private let runner: HostRunner
+    private let progress: Progress
+    private let fitting = Mutex<Set<Int>>([])
 
-    mutating func news(_ session: SessionSnapshot, _ participants: [ParticipantSnapshot]) -> [String] {
-        var lines: [String] = []
-        for (index, one) in participants.enumerated() {
+    init(_ runner: HostRunner, _ progress: Progress) {
+        self.runner = runner
+        self.progress = progress
+    }
+
+    /// Tells who is new; called by one thread at a time.
+    func look() {
+        for (index, one) in runner.snapshot.participants.enumerated() {
             switch one.state {
             case .joined, .receiving:
-                guard one.chunksNeeded > 0, fitting.insert(index).inserted else { continue }
-                lines.append("\(one.title) fits: \(one.disksText)")
+                guard one.chunksNeeded > 0, fitting.withLock({ $0.insert(index).inserted }) else { continue }
+                progress.note("\(one.title) fits: \(one.disksText)")
             // The seat of one that left before the start may be another machine's later.
-            case .failed, .lost: fitting.remove(index)
+            case .failed, .lost: fitting.withLock { _ = $0.remove(index) }
             case .silent, .finished: continue
             }
         }
-        return lines
     }
 }
 
@@ -325,17 +307,6 @@ extension ParticipantSnapshot {
 
     /// "/dev/sda Samsung SSD 870 500 GB, /dev/sdb 2 TB", or that it has none.
     package var disksText: String {
-        guard !disks.isEmpty else { return "no disks" }
-        return disks.map { $0.size > 0 ? "\($0.text.onScreen) \($0.size.asBytes)" : $0.text.onScreen }
-            .joined(separator: ", ")
-    }
-
-    /// Where it stands while the session has not started.
-    package var registration: String {
-        switch state {
-        case .joined, .receiving: chunksNeeded > 0 ? "fits" : "looking whether the image fits"
-        case .silent: "silent"
-        case .finished, .failed, .lost: result?.onScreen ?? state.rawValue
-        }
+        disks.isEmpty ? "no disks" : diskTexts.joined(separator: ", ")
     }
 }

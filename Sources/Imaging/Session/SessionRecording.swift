@@ -98,6 +98,7 @@ package final class SessionRecording: Sendable {
         guard missing.isEmpty else {
             throw ImagingError("\(missing.count) of \(wanted.count) chunks did not arrive")
         }
+        progress.enter(.finishing)
         let (totals, byteCount) = try writer.finish()
         return Result(
             path: writer.path, contentBytes: totals.contentBytes, payloadBytes: totals.payloadBytes,
@@ -123,7 +124,7 @@ package final class SessionRecording: Sendable {
             }
             if try store(frame, header, payloadAt: start) {
                 progress.add(frame: frame.byteCount)
-                progress.add(content: header.rawLength)
+                progress.add(content: header.rawLength, disk: header.disk)
             }
             source.completed(header.number)
         }

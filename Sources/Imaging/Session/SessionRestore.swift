@@ -45,8 +45,6 @@ package final class SessionRestore: Sendable {
     package struct Result: Sendable {
         /// Bytes of content that were proven and written, or received and discarded.
         package let contentBytes: UInt64
-        /// Seconds from the first need to the last write.
-        package let seconds: Double
         /// Disks written to; none for discard and for a recording.
         package let disks: [String]
         /// What was recorded, with file=.
@@ -60,18 +58,22 @@ package final class SessionRestore: Sendable {
     private let options: Options
     private let disks: LocalDisks
     private let runner: ParticipantRunner
-    private let report: @Sendable (String) -> Void
+    private let progress: Progress
+    private let opening: Opening
     private let pipeline = Mutex<RestorePipeline?>(nil)
     private let sighting: Sighting
+
+    /// How often the host is told our rates, in nanoseconds.
+    private static let figuresInterval = second
 
     private var discards: Bool { options.discards }
 
     /// Looks at the disks and starts searching for the session; touches nothing.
     ///
-    /// `report` gets a line for each thing a person wants to know; it is called from several threads.
-    package init(_ options: Options, report: @escaping @Sendable (String) -> Void) throws {
+    /// `progress` is told whatever a person wants to know.
+    package init(_ options: Options, progress: Progress) throws {
         self.options = options
-        self.report = report
+        self.progress = progress
         guard (1...255).contains(options.name.utf8.count) else {
             throw ImagingError("a session's name has 1 to 255 bytes")
         }
@@ -95,31 +97,45 @@ package final class SessionRestore: Sendable {
         if let file = options.file, let room {
             settings.disks = [DiskSummary(text: "recording to \(file)", size: room)]
         }
-        report("waiting for session \(options.name)")
+        progress.enter(.searching)
+        progress.note("waiting for session \(options.name)")
         // The host tells how many are there every second; a line is worth showing only when it changes.
         let last = LastLine()
         let sighting = Sighting()
         self.sighting = sighting
+        let opening = Opening()
+        self.opening = opening
         runner = try ParticipantRunner(settings) { event in
-            if case .found(let endpoint, _) = event { sighting.host.withLock { $0 = endpoint } }
-            if let line = SessionRestore.sentence(event), last.changes(to: line) { report(line) }
+            switch event {
+            case .found(let endpoint, _): sighting.host.withLock { $0 = endpoint }
+            case .accepted: progress.enter(.waiting)
+            case .waiting(let joined, let stillNeeded):
+                progress.register(joined: joined, stillNeeded: stillNeeded)
+            case .started: opening.start()
+            default: break
+            }
+            if let line = SessionRestore.sentence(event), last.changes(to: line) {
+                progress.note(line, SessionRestore.level(event))
+            }
         }
     }
 
     /// Waits for the session, restores its image, and returns only when all is proven, written and told to the host.
-    package func run(_ progress: Progress) throws -> Result? {
+    package func run() throws -> Result? {
         do {
             let accepted = try runner.join()
-            let result = try restore(accepted, progress)
+            let result = try restore(accepted)
             guard var result else {
                 try runner.finish(.failed("only the plan was asked for"))
                 return nil
             }
             try runner.finish(
                 .done(bytes: result.contentBytes, text: doneText(result)))
+            progress.settle()
             result.network = SessionRestore.sentence(runner.progress, runner.lossBursts)
             return result
         } catch {
+            progress.settle()
             // The host shows the reason; that it may not be reachable any more changes nothing here.
             try? runner.finish(.failed("\(error)"))
             throw error
@@ -135,7 +151,7 @@ package final class SessionRestore: Sendable {
         runner.cancel(reason: reason)
     }
 
-    private func restore(_ accepted: AcceptedSession, _ progress: Progress) throws -> Result? {
+    private func restore(_ accepted: AcceptedSession) throws -> Result? {
         let manifest: Manifest
         let layout: ChunkLayout
         do {
@@ -147,60 +163,79 @@ package final class SessionRestore: Sendable {
         } catch let error as DecodeError {
             throw ImagingError("session \(options.name) has an unusable image: \(error)")
         }
-        if let path = options.file { return try record(path, accepted, manifest, layout, progress) }
+        if let path = options.file { return try record(path, accepted, manifest, layout) }
         var plan: RestorePlan?
         if discards {
             let verb = options.planOnly ? "would receive" : "receiving"
             let after = options.planOnly ? "throw" : "throwing"
-            report("\(verb) \(manifest.usedBytes.asBytes) and \(after) it away")
+            progress.note("\(verb) \(manifest.usedBytes.asBytes) and \(after) it away")
         } else {
             let made = try RestorePlan(
                 manifest: manifest, disks: disks.all, named: options.disks == nil ? nil : disks.named,
                 existing: accepted.existing)
-            for line in made.description(of: manifest) { report(line) }
+            for line in made.description(of: manifest) { progress.note(line) }
             plan = made
         }
         if options.planOnly { return nil }
-        progress.begin("receiving", totalBytes: manifest.usedBytes, totalChunks: accepted.existing.count)
-        let began = MonotonicClock.now()
+        let disks = plan?.diskFigures(accepted.existing, layout: layout, manifest) ?? []
+        let reporter = prepare(discards ? .receiving : .restoring, accepted, manifest, disks)
+        defer { reporter.finish() }
         let lost: [ClosingRecord.Unreadable]
         if let plan {
             let pipeline = RestorePipeline(
                 layout: layout, wanted: accepted.existing, source: SessionFrameSource(runner),
-                sink: DiskSink(plan, layout: layout, report: report), progress: progress)
+                sink: DiskSink(plan, layout: layout) { [progress] in progress.note($0) }, progress: progress)
             self.pipeline.withLock { $0 = pipeline }
             runner.need(accepted.existing)
             try pipeline.run(verify: options.verify)
             lost = pipeline.unreadable
         } else {
             runner.need(accepted.existing)
-            lost = try discard(accepted.existing, layout, progress)
+            lost = try discard(accepted.existing, layout)
         }
         return Result(
-            contentBytes: manifest.usedBytes, seconds: Double(MonotonicClock.now() - began) / 1e9,
-            disks: plan?.assignments.map(\.target.path) ?? [], recording: nil,
+            contentBytes: manifest.usedBytes, disks: plan?.assignments.map(\.target.path) ?? [],
+            recording: nil,
             warnings: UnreadableSectors(lost, disks: manifest.disks)
                 .warnings(of: discards ? "in what was received" : "on the disk") { disk in
                     plan?.assignments.first { $0.imageDisk == disk }?.target.path ?? "disk \(disk + 1)"
                 })
     }
 
+    /// Has `progress` begin as soon as the session has started, and the host told how fast we write until the reporter
+    /// is finished.
+    private func prepare(
+        _ state: ProgressReport.State, _ accepted: AcceptedSession, _ manifest: Manifest,
+        _ disks: [ProgressReport.DiskFigures]
+    ) -> ProgressListener {
+        progress.follow { [runner] in runner.progress.map(NetworkFigures.init) }
+        opening.whenStarted { [progress] in
+            progress.begin(
+                state, totalBytes: manifest.usedBytes, totalChunks: accepted.existing.count, disks: disks)
+        }
+        return progress.listen(every: SessionRestore.figuresInterval) { [runner] event in
+            guard case .report(let report) = event, report.state.isTransfer else { return }
+            let rate = UInt64(report.diskRate)
+            runner.report(PipelineFigures(writeRate: rate, decodeRate: rate))
+        }
+    }
+
     /// Keeps the session as the image file `path`.
     private func record(
-        _ path: String, _ accepted: AcceptedSession, _ manifest: Manifest, _ layout: ChunkLayout,
-        _ progress: Progress
+        _ path: String, _ accepted: AcceptedSession, _ manifest: Manifest, _ layout: ChunkLayout
     ) throws -> Result {
         let recording = try SessionRecording(
             path: path, manifest: accepted.manifest, layout: layout, wanted: accepted.existing,
             source: SessionFrameSource(runner), progress: progress)
-        if let notice = try recording.spaceNotice(usedBytes: manifest.usedBytes) { report(notice) }
-        progress.begin("recording", totalBytes: manifest.usedBytes, totalChunks: accepted.existing.count)
-        let began = MonotonicClock.now()
+        if let notice = try recording.spaceNotice(usedBytes: manifest.usedBytes) {
+            progress.note(notice, .warning)
+        }
+        let reporter = prepare(.recording, accepted, manifest, [])
+        defer { reporter.finish() }
         runner.need(accepted.existing)
         let recorded = try recording.run()
         return Result(
-            contentBytes: recorded.contentBytes, seconds: Double(MonotonicClock.now() - began) / 1e9,
-            disks: [], recording: recorded,
+            contentBytes: recorded.contentBytes, disks: [], recording: recorded,
             warnings: UnreadableSectors(recorded.unreadable, disks: manifest.disks)
                 .warnings(of: "in the image") { "disk \($0 + 1)" })
     }
@@ -218,7 +253,7 @@ package final class SessionRestore: Sendable {
     ///
     /// Returns what of it the source could not read.
     private func discard(
-        _ wanted: ChunkSet, _ layout: ChunkLayout, _ progress: Progress
+        _ wanted: ChunkSet, _ layout: ChunkLayout
     ) throws -> [ClosingRecord.Unreadable] {
         var missing = wanted
         var lost: [ClosingRecord.Unreadable] = []
@@ -229,7 +264,7 @@ package final class SessionRestore: Sendable {
                     return try FrameHeader(from: span, at: &offset, layout: layout)
                 }
                 progress.add(frame: frame.byteCount)
-                progress.add(content: header.rawLength)
+                progress.add(content: header.rawLength, disk: header.disk)
                 lost += header.unreadable.map {
                     ClosingRecord.Unreadable(disk: header.disk, extent: $0)
                 }
@@ -254,6 +289,11 @@ package final class SessionRestore: Sendable {
             + "\(progress.lostForWantOfBuffers) for want of a buffer"
     }
 
+    /// How grave what an event says is.
+    private static func level(_ event: ParticipantEvent) -> Progress.Level {
+        if case .lostHost = event { .warning } else { .notice }
+    }
+
     /// What an event says to the person at the machine; nil for those the progress line shows.
     private static func sentence(_ event: ParticipantEvent) -> String? {
         switch event {
@@ -268,6 +308,35 @@ package final class SessionRestore: Sendable {
         case .rejoined: "back in the session"
         case .frame, .complete, .ended: nil
         }
+    }
+}
+
+/// Begins something when the session has started and everything is prepared for it, whichever comes last.
+///
+/// The start is told before the first frame, by the same thread: nothing is counted before it has begun.
+private final class Opening: Sendable {
+    private struct State: Sendable {
+        var hasStarted = false
+        var begin: (@Sendable () -> Void)?
+    }
+
+    private let state = Mutex(State())
+
+    func start() {
+        let begin = state.withLock { state in
+            state.hasStarted = true
+            defer { state.begin = nil }
+            return state.begin
+        }
+        begin?()
+    }
+
+    func whenStarted(_ begin: @escaping @Sendable () -> Void) {
+        let hasStarted = state.withLock { state in
+            if !state.hasStarted { state.begin = begin }
+            return state.hasStarted
+        }
+        if hasStarted { begin() }
     }
 }
 

@@ -36,11 +36,12 @@ package final class StationSession: Sendable {
     }
 
     /// What this machine is now.
-    package enum Standing: Sendable {
+    package enum Standing: Equatable, Sendable {
         /// It waits for a host; `canBecomeMaster` is whether `becomeMaster` would do something.
         case searching(canBecomeMaster: Bool)
         case receiving
-        case master(MasterSession.Snapshot)
+        /// It is the master, and `startNow` starts the session unless it has started.
+        case master
     }
 
     private enum Part: Sendable {
@@ -57,16 +58,16 @@ package final class StationSession: Sendable {
     }
 
     private let options: Options
-    private let report: @Sendable (String) -> Void
+    private let progress: Progress
     private let state = Mutex(State())
 
     /// Whether the words let this machine become the master: thrown away is what comes, never what is captured.
     private var canBeMaster: Bool { options.role == nil && options.master.disks != ["discard"] }
 
-    /// Touches nothing; `report` gets a line for each thing a person wants to know, on any thread.
-    package init(_ options: Options, report: @escaping @Sendable (String) -> Void) {
+    /// Touches nothing; `progress` is told whatever a person wants to know.
+    package init(_ options: Options, progress: Progress) {
         self.options = options
-        self.report = report
+        self.progress = progress
     }
 
     /// What a screen shows now.
@@ -77,21 +78,21 @@ package final class StationSession: Sendable {
         case .participant(let restore):
             guard restore.foundHost == nil else { return .receiving }
             return .searching(canBecomeMaster: canBeMaster && !now.isTurning)
-        case .master(let master): return .master(master.snapshot)
+        case .master: return .master
         }
     }
 
     /// Does this machine's part from beginning to end; call it once.
     ///
     /// - Throws: Why it failed, in one sentence.
-    package func run(_ progress: Progress) throws -> Outcome {
-        if options.role == .master { return try host(progress) }
+    package func run() throws -> Outcome {
+        if options.role == .master { return try host() }
         do {
-            return try takePart(options.participant, progress)
+            return try takePart(options.participant)
         } catch {
             guard state.withLock({ $0.isTurning && $0.cancelled == nil }) else { throw error }
         }
-        return try host(progress)
+        return try host()
     }
 
     /// Makes this machine the master if it still waits for a host; says so if it cannot be.
@@ -112,11 +113,11 @@ package final class StationSession: Sendable {
         }
         switch answer {
         case .turn(let restore):
-            report("this machine becomes the master of session \(options.master.name.onScreen)")
+            progress.note("this machine becomes the master of session \(options.master.name.onScreen)")
             restore.cancel("this machine becomes the master")
-        case .taken(let host): report("there is a master already: \(host.address)")
+        case .taken(let host): progress.note("there is a master already: \(host.address)")
         case .refused:
-            report("disks=discard is for participants: without it this machine could be the master")
+            progress.note("disks=discard is for participants: without it this machine could be the master")
         case .nothing: break
         }
     }
@@ -146,36 +147,36 @@ package final class StationSession: Sendable {
         }
     }
 
-    private func takePart(_ options: SessionRestore.Options, _ progress: Progress) throws -> Outcome {
+    private func takePart(_ options: SessionRestore.Options) throws -> Outcome {
         while true {
-            let restore = try SessionRestore(options, report: report)
+            let restore = try SessionRestore(options, progress: progress)
             do { try enter(.participant(restore)) } catch {
                 restore.cancel("\(error)")
                 throw error
             }
             do {
-                guard let result = try restore.run(progress) else { return .planned }
+                guard let result = try restore.run() else { return .planned }
                 return .received(result)
             } catch let error as HostYielded {
-                report("\(error); looking for it")
+                progress.note("\(error); looking for it")
             }
         }
     }
 
-    private func host(_ progress: Progress) throws -> Outcome {
-        let master = try MasterSession(options.master, report: report)
+    private func host() throws -> Outcome {
+        let master = try MasterSession(options.master, progress: progress)
         try enter(.master(master))
         switch try master.run() {
         case .planned: return .planned
         case .hosted(let report): return .hosted(report)
         case .taken(let other):
             try enter(.none)
-            return try follow(other, progress)
+            return try follow(other)
         }
     }
 
     /// Takes part in the session of another master (Documentation/Decisions/0018).
-    private func follow(_ other: FoundHost, _ progress: Progress) throws -> Outcome {
+    private func follow(_ other: FoundHost) throws -> Outcome {
         let name = options.master.name.onScreen
         let who = "\(other.endpoint.address), key \(other.fingerprint)"
         guard !other.isRunning else {
@@ -188,21 +189,22 @@ package final class StationSession: Sendable {
                     + "overwritten: to write the session's image to them, type 'img session \(name) client disks=...'"
             )
         }
-        report("session \(name) has a master already: \(who)")
+        progress.note("session \(name) has a master already: \(who)")
         var part = options.participant
         part.key = other.fingerprint.description
         part.disks = nil
         if let file = part.file {
-            report("this machine takes part in it instead and records it to \(file.onScreen); Ctrl-C leaves")
-            return try takePart(part, progress)
+            progress.note(
+                "this machine takes part in it instead and records it to \(file.onScreen); Ctrl-C leaves")
+            return try takePart(part)
         }
         let targets = try LocalDisks(DiskInventory.Context(), words: nil).all
             .filter { $0.refusals(for: .restore, named: false).isEmpty }
             .map { "\($0.path) (\($0.size.asBytes))" }
-        report(
+        progress.note(
             "THIS MACHINE TAKES PART IN IT INSTEAD, AND ITS DISKS WILL BE OVERWRITTEN once the session starts: "
                 + (targets.isEmpty ? "none is eligible" : targets.joined(separator: ", ")) + "; Ctrl-C leaves"
         )
-        return try takePart(part, progress)
+        return try takePart(part)
     }
 }

@@ -2,13 +2,13 @@
 internal import ArgumentParser
 internal import Blocks
 internal import Imaging
-internal import Linux
 
 struct MakeLocal: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "makel",
         abstract: "Capture the local disks into an image file.",
-        usage: "img makel FILE [comp=0-9|none|speed|balanced|size] [xN]... [disks=A,B] [whole] [plan]",
+        usage:
+            "img makel FILE [comp=0-9|none|speed|balanced|size] [xN]... [disks=A,B] [whole] [plan] [--json]",
         discussion: """
             All partitions of all eligible disks are captured; the disks themselves are only read. Used blocks are
             found by asking each file system; what cannot be asked is captured whole, and a notice says why.
@@ -28,6 +28,8 @@ struct MakeLocal: ParsableCommand {
     var whole = false
     @Flag(name: .customLong("plan"), help: "Print the plan and stop (word: plan).") var planOnly = false
 
+    @Flag(name: .customLong("json"), help: "One JSON object per line instead of text.") var json = false
+
     func validate() throws {
         if let compression, !LocalCapture.isCompression(compression) {
             throw ValidationError("comp= takes 0 to 9, none, speed, balanced or size, not '\(compression)'")
@@ -36,7 +38,10 @@ struct MakeLocal: ParsableCommand {
 
     func run() throws {
         let progress = Progress()
-        let display = ConsoleProgress(progress)
+        try showing(progress, command: "makel", asJSON: json) { try run(progress) }
+    }
+
+    private func run(_ progress: Progress) throws {
         // From the first question to a file system on, a signal must find somebody who puts everything back.
         let cancellation = LocalCapture.Cancellation()
         try Interruption.cancelling { cancellation.cancel($0) }
@@ -44,18 +49,16 @@ struct MakeLocal: ParsableCommand {
             LocalCapture.Options(
                 path: file, compression: compression ?? "balanced", excludedSlots: Set(excluded),
                 disks: disks?.asDiskList, captureHibernated: whole, creator: "img \(programVersion)"),
-            cancellation: cancellation, report: { Console.print($0) })
-        for line in capture.description { Console.print(line) }
-        if planOnly { return }
-        let result = try display.during { try capture.run(progress) }
-        Console.print(
-            "\(file): \(result.contentBytes.asBytes) of content in \(result.fileBytes.asBytes), "
-                + "\(result.frameCount) chunks, \(result.seconds.fixed(1)) s, "
-                + "\((Double(result.contentBytes) / 1e6 / max(result.seconds, 0.001)).withThreeDigits) MB/s")
-        for warning in result.warnings { Console.print("WARNING: \(warning)") }
+            cancellation: cancellation, progress: progress)
+        for line in capture.description { progress.note(line) }
+        if planOnly { return progress.finish("") }
+        let result = try capture.run(progress)
+        for warning in result.warnings { progress.note(warning, .warning) }
+        var summary = result.summary(file, progress.complete())
         if !result.unreadable.isEmpty {
-            Console.print("\(file): \(result.unreadable.completed("in the image"))")
+            summary += "\n\(file): \(result.unreadable.completed("in the image"))"
         }
+        progress.finish(summary)
     }
 }
 

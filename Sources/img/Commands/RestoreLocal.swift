@@ -2,13 +2,12 @@
 internal import ArgumentParser
 internal import Blocks
 internal import Imaging
-internal import Linux
 
 struct RestoreLocal: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "restorel",
         abstract: "Put an image file on the local disks; what is on them is lost.",
-        usage: "img restorel FILE [disks=A,B] [verify] [plan]",
+        usage: "img restorel FILE [disks=A,B] [verify] [plan] [--json]",
         discussion: """
             The plan says which disk of the image goes to which local disk, and refuses while that is not certain.
 
@@ -22,22 +21,21 @@ struct RestoreLocal: ParsableCommand {
     @Flag(name: .customLong("verify"), help: "Read everything back (word: verify).") var verify = false
     @Flag(name: .customLong("plan"), help: "Print the plan and stop (word: plan).") var planOnly = false
 
+    @Flag(name: .customLong("json"), help: "One JSON object per line instead of text.") var json = false
+
     func run() throws {
         let progress = Progress()
-        let display = ConsoleProgress(progress)
+        try showing(progress, command: "restorel", asJSON: json) { try run(progress) }
+    }
+
+    private func run(_ progress: Progress) throws {
         let restore = try LocalRestore(path: file, disks: disks?.asDiskList, verify: verify)
-        for line in restore.description { Console.print(line) }
-        if planOnly { return }
+        for line in restore.description { progress.note(line) }
+        if planOnly { return progress.finish("") }
         try Interruption.cancelling { restore.cancel($0) }
-        let began = MonotonicClock.now()
-        try display.during { try restore.run(progress) { display.note($0) } }
-        let seconds = Double(MonotonicClock.now() - began) / 1e9
-        Console.print(
-            "\(file): every chunk restored, its hash proven\(verify ? ", read back and compared" : ""): "
-                + "\(restore.contentBytes.asBytes) in \(seconds.fixed(1)) s, "
-                + "\((Double(restore.contentBytes) / 1e6 / max(seconds, 0.001)).withThreeDigits) MB/s")
-        for (index, line) in restore.warnings.enumerated() {
-            Console.print(index == 0 ? "WARNING: \(file): \(line)" : "  \(line)")
-        }
+        try restore.run(progress)
+        let warnings = restore.warnings
+        if !warnings.isEmpty { progress.note("\(file): " + warnings.joined(separator: "\n  "), .warning) }
+        progress.finish(restore.summary(progress.complete()))
     }
 }

@@ -12,7 +12,7 @@ struct SessionCommand: ParsableCommand {
         usage: """
             img session NAME [master|client] [clients=N [t=MIN]] [TIME] [comp=0-9|none|speed|balanced|size]
                 [if=INTERFACE] [disks=A,B|disks=discard|file=PATH] [rate=MBIT] [ttl=N] [key=FINGERPRINT]
-                [linger=MIN] [whole] [verify] [plan]
+                [linger=MIN] [whole] [verify] [plan] [--json]
             """,
         discussion: """
             A participant waits for the session and puts its image on the local disks; what is on them is lost. Nothing
@@ -75,6 +75,7 @@ struct SessionCommand: ParsableCommand {
     var whole = false
     @Flag(name: .customLong("verify"), help: "Read everything back (word: verify).") var verify = false
     @Flag(name: .customLong("plan"), help: "Print the plan and leave (word: plan).") var planOnly = false
+    @Flag(name: .customLong("json"), help: "One JSON object per line instead of text.") var json = false
 
     func validate() throws {
         guard (1...255).contains(name.utf8.count) else {
@@ -137,9 +138,8 @@ struct SessionCommand: ParsableCommand {
     }
 
     func run() throws {
-        let progress = Progress()
-        let screen = SessionScreen()
-        let station = StationSession(options) { screen.note($0) }
+        let progress = Progress(session: name)
+        let station = StationSession(options, progress: progress)
         try Interruption.cancelling { station.cancel($0) }
         let keyboard = try Keyboard { key in
             switch key {
@@ -150,29 +150,27 @@ struct SessionCommand: ParsableCommand {
         }
         defer { keyboard?.end() }
         let hasKeys = keyboard != nil
-        let outcome = try screen.during({ [name] isLive in
+        let hint: @Sendable () -> String = {
             switch station.standing {
-            case .searching(let canBecomeMaster):
-                guard isLive else { return [] }
-                let hint = hasKeys && canBecomeMaster ? "; press m to make this machine the master" : ""
-                return ["waiting for session \(name.onScreen)\(hint)"]
-            case .receiving:
-                let line = ConsoleProgress.line(progress.snapshot)
-                return line.isEmpty ? [] : [line]
-            case .master(let master):
-                let now = MonotonicClock.now()
-                return isLive ? master.lines(now: now, hasKeys: hasKeys) : [master.brief(now: now)]
+            case .searching(canBecomeMaster: true) where hasKeys: "press m to make this machine the master"
+            case .master where hasKeys: "press g to start"
+            case .searching, .receiving, .master: ""
             }
-        }) { try station.run(progress) }
-        keyboard?.end()
-        switch outcome {
-        case .planned: return
-        case .received(let result): show(result)
-        case .hosted(let report):
-            report.lines.forEach { Console.print($0) }
-            guard report.isDone else {
-                Console.error("img: session \(name.onScreen): \(report.result.onScreen)")
-                throw ExitCode(1)
+        }
+        try showing(progress, command: "session", asJSON: json, hint: hint) {
+            let outcome = try station.run()
+            // From here on nobody's keys are of use, and the summary is for a terminal as it was.
+            keyboard?.end()
+            switch outcome {
+            case .planned: progress.finish("")
+            case .received(let result): finish(result, progress)
+            case .hosted(let report):
+                let lines = report.lines(progress.complete()).joined(separator: "\n")
+                guard report.isDone else {
+                    progress.note(lines)
+                    throw ImagingError("session \(name.onScreen): \(report.result.onScreen)")
+                }
+                progress.finish(lines)
             }
         }
     }
@@ -199,22 +197,12 @@ struct SessionCommand: ParsableCommand {
             role: master ? .master : client ? .participant : nil, participant: part, master: host)
     }
 
-    private func show(_ result: SessionRestore.Result) {
-        let place =
-            result.recording.map { "recorded to \($0.path), \($0.fileBytes.asBytes)" }
-            ?? (result.disks.isEmpty
-                ? "received and discarded (not hashed)"
-                : "restored to \(result.disks.joined(separator: ", ")), its hash proven")
-        Console.print(
-            "session \(name): every chunk \(place): \(result.contentBytes.asBytes) in "
-                + "\(result.seconds.fixed(1)) s, "
-                + "\((Double(result.contentBytes) / 1e6 / max(result.seconds, 0.001)).withThreeDigits) MB/s")
-        for (index, line) in result.warnings.enumerated() {
-            Console.print(index == 0 ? "WARNING: session \(name): \(line)" : "  \(line)")
+    private func finish(_ result: SessionRestore.Result, _ progress: Progress) {
+        let figures = progress.complete()
+        if !result.warnings.isEmpty {
+            progress.note("session \(name): " + result.warnings.joined(separator: "\n  "), .warning)
         }
-        Console.print(result.network)
-        if !result.disks.isEmpty {
-            Console.print("next: type grub.s to make the disk bootable, then press Ctrl+Alt+Del")
-        }
+        progress.note(result.network)
+        progress.finish(result.summary(name, figures))
     }
 }
