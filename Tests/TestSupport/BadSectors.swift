@@ -1,5 +1,5 @@
 // Bad sectors where a test wants them: a small library that makes a program's reads of them fail.
-package import Linux
+internal import Linux
 
 /// Bad sectors of one disk, for programs that are started with the words of `command`.
 package struct BadSectors {
