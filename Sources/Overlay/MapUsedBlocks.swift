@@ -57,6 +57,8 @@ private func reasonNotToAsk(_ fileSystem: String) -> String? {
     case "swap", "swsuspend": nil
     case "crypto_LUKS": "it is encrypted (LUKS)"
     case "BitLocker": "it is encrypted (BitLocker)"
+    // What Disk calls a partition whose signatures it could not read.
+    case "unreadable": "the places that would tell what it holds cannot be read"
     case "LVM2_member": "it belongs to an LVM volume group"
     case "linux_raid_member": "it belongs to a software RAID"
     case _ where MountMethod(fileSystem) == nil: "\(fileSystem) cannot be asked which blocks it uses"

@@ -49,6 +49,7 @@ struct GrammarTests {
             ),
             (["session", "lab1", "v", "w", "p"], ["session", "lab1", "--verify", "--whole", "--plan"]),
             (["session", "a=b", "key=ABCD"], ["session", "a=b", "--key", "ABCD"]),
+            (["session", "lab1", "fi=/a.img"], ["session", "lab1", "--file", "/a.img"]),
             (["dump", "g"], ["dump", "--geometry"]),
             (["du", "--json"], ["dump", "--json"]),
             (["info", "plan"], ["info", "plan"]),

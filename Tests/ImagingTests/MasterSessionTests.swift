@@ -2,6 +2,7 @@
 import Blocks
 import Imaging
 import Linux
+import SessionProtocol
 import SessionTransport
 import TestSupport
 import Testing
@@ -139,7 +140,8 @@ extension String {
                         try copy.addPartitions()
                         try check(copy.partition(1), "ext4")
                         try withMount(copy.partition(1), "ext4", readOnly: true) { root in
-                            #expect(try fileHashes(root) == files)
+                            let copied = try fileHashes(root)
+                            #expect(copied == files)
                         }
                     }
                 }
@@ -234,7 +236,7 @@ extension String {
                 // One that has somebody at its keys, who comes too late to make it the master.
                 let late = try Typist(
                     room.station(1, "disks=discard"), .init(when: "joined the session", press: "m"))
-                let found = try room.find(where: \.isRunning)
+                let found = try room.find(where: { $0.isRunning })
                 let second = try runAnyway(room.station(2, "master"))
                 #expect(second.status == 1)
                 #expect(
@@ -255,6 +257,30 @@ extension String {
                 #expect(host.screen.contains("img: session lab1: the master was stopped"), "\(host.screen)")
             }
             #expect(try sha256(disk) == before)
+        }
+    }
+
+    /// Both find nobody, and then each other: one goes on, and whoever waited gets the session.
+    @Test func ofTwoMastersAtOnceOneRemains() throws {
+        try withPlainDisk { disk in
+            try Room.with(2) { room in
+                let masters = try [
+                    room.master("master", "disks=\(disk)", "clients=1"),
+                    room.station(1, "master", "disks=\(disk)", "clients=1"),
+                ].map { try RunningProgram($0) }
+                let machine = try room.machine(0, size: 24 * MiB)
+                let (status, output) = try machine.wait()
+                #expect(status == .exited(0), "\(output)")
+                let ends = try masters.map { try $0.wait() }
+                let hosts = ends.filter { $0.status == .exited(0) }
+                let refused = ends.filter { $0.status == .exited(1) }
+                #expect(hosts.count == 1 && refused.count == 1, "\(ends)")
+                #expect(
+                    refused.allSatisfy {
+                        $0.output.contains("has a master already, ") || $0.output.contains("already runs")
+                    }, "\(refused)")
+                try expectPlainCopy(of: disk, on: room.disk(0))
+            }
         }
     }
 }

@@ -181,16 +181,16 @@ private func sectors(_ first: UInt64, _ count: UInt64 = 1) -> Extent {
     @Test func whatWasGivenUpIsNotReadAgain() throws {
         let source = FailingSource(content, bad: [10, 11, 50])
         let reader = RescuingReader(source: source, sectorSizes: [512])
-        let item = item([sectors(0, 64)])
-        let first = try read(reader, item)
+        let whole = item([sectors(0, 64)])
+        let first = try read(reader, whole)
         let failures = source.seen.failedReads
         source.heal()
-        let second = try read(reader, item)
+        let second = try read(reader, whole)
         #expect(second.lost == first.lost && second.bytes == first.bytes)
         #expect(first.lost == [sectors(10, 2), sectors(50)])
         #expect(source.seen.failedReads == failures)
         // Another item over the same place knows it as well.
-        #expect(try read(reader, self.item([sectors(9, 2)])).lost == [sectors(10)])
+        #expect(try read(reader, item([sectors(9, 2)])).lost == [sectors(10)])
     }
 
     /// What a journal's replay put into memory is not lost with the sector below it.

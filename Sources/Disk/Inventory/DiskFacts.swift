@@ -65,8 +65,14 @@ extension DiskInventory {
 
     /// A file has no sectors of its own: 4096 where a GPT stands at that distance from either end, else 512.
     private func sectorSize(ofFile file: borrowing Descriptor, _ size: UInt64) throws(SystemError) -> UInt32 {
+        // What cannot be read is no header; whether the disk can be used is for others to say.
         func hasHeader(_ offset: UInt64) throws(SystemError) -> Bool {
-            try file.read(8, at: offset) == GPTHeader.signature
+            do throws(SystemError) {
+                return try file.read(8, at: offset) == GPTHeader.signature
+            } catch {
+                guard error.isMediumError else { throw error }
+                return false
+            }
         }
         if try hasHeader(512) { return 512 }
         if try hasHeader(4096) { return 4096 }
