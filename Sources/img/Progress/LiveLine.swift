@@ -77,9 +77,12 @@ package enum LiveLine {
         case .waiting: return [Part(0, state), Part(1, report.registrationText)].compactMap { $0 }
         case .capturing, .sending, .receiving, .restoring, .recording, .verifying, .finishing, .done, .failed:
             guard let percent = report.percentText else { return [] }
+            // Nothing is on the wire while a disk is read back.
+            let carries = report.state != .verifying
             return [
-                Part(3, state), Part(0, percent), Part(6, report.bytesText), Part(2, report.wireText),
-                Part(1, report.diskText), Part(5, report.lossText), Part(7, report.buffersText),
+                Part(3, state), Part(0, percent), Part(6, report.bytesText),
+                Part(2, carries ? report.wireText : nil), Part(1, report.diskText),
+                Part(5, carries ? report.lossText : nil), Part(7, carries ? report.buffersText : nil),
                 Part(4, report.etaText),
             ].compactMap { $0 }
         }
