@@ -19,7 +19,7 @@ struct FrameStore {
     private let longest: Int
     private var entries: [UInt32: Entry] = [:]
     private(set) var loading: Set<UInt32> = []
-    private(set) var bytes = 0
+    private var bytes = 0
     private var uses: UInt64 = 0
 
     /// `longest` is the longest frame with its seal; two of them always have room.
@@ -30,6 +30,9 @@ struct FrameStore {
 
     /// How many of the longest frames there is room for.
     var capacity: Int { limit / longest }
+
+    /// Bytes of the frames that are there, and of those on order if each is one of the longest.
+    var committedBytes: Int { bytes + loading.count * longest }
 
     func has(_ chunk: UInt32) -> Bool { entries[chunk] != nil }
 
@@ -46,7 +49,7 @@ struct FrameStore {
     /// Frames that `keep` names are not dropped for it.
     mutating func order(_ chunk: UInt32, keep: (UInt32) -> Bool) -> Bool {
         guard entries[chunk] == nil, !loading.contains(chunk) else { return false }
-        while bytes + (loading.count + 1) * longest > limit {
+        while committedBytes + longest > limit {
             guard
                 let oldest = entries.filter({ !keep($0.key) }).min(by: { $0.value.lastUse < $1.value.lastUse }
                 )

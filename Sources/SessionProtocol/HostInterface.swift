@@ -199,7 +199,7 @@ package struct SessionSnapshot: Sendable {
     /// The earliest time known at which the session starts by itself (nanoseconds of the driver's clock); one that is past:
     /// with the first who registers.
     package var startsAt: UInt64?
-    /// Bytes of the frames the host has in memory, and the most they may take.
+    /// Bytes of the frames the host has in memory, those on order included, and the most they may take.
     package var frameBytes = 0
     package var frameBytesLimit = 0
 

@@ -258,7 +258,7 @@ extension HostMachine {
             sealed.append(contentsOf: repeatElement(0, count: layout.paddedLength - layout.length))
             remember(chunk, content, length: layout.length)
             frames.put(chunk, sealed, layout)
-            session.frameBytes = frames.bytes
+            session.frameBytes = frames.committedBytes
         } catch {
             frameFailed(chunk, reason: error.description, now: now)
             return
@@ -301,7 +301,7 @@ extension HostMachine {
         let kept = current?.chunk
         let cursor = self.cursor
         if frames.order(chunk, keep: { $0 == kept || $0 == cursor }) { emit(.load(chunk)) }
-        session.frameBytes = frames.bytes
+        session.frameBytes = frames.committedBytes
     }
 
     /// Orders the chunks the sweep comes to next.

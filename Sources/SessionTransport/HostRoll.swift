@@ -6,7 +6,8 @@ internal import Synchronization
 /// Knows the participants of a runner by name, once there is a runner.
 package final class HostRoll: Sendable {
     private struct State: Sendable {
-        var runner: HostRunner?
+        /// The runner holds whoever takes its events, and so this.
+        weak var runner: HostRunner?
         var joined: Set<Int> = []
         var hasStarted = false
     }

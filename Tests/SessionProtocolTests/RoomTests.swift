@@ -21,6 +21,9 @@ import Testing
         let room = try Room(plan)
         try room.run()
         #expect(room.host.end?.0 == true, "seed \(plan.seed)")
+        // The host's memory is bounded, however large the image is.
+        let limit = room.host.machine.session.frameBytesLimit
+        #expect(limit <= 64 << 20 && (1...limit).contains(room.host.mostFrameBytes), "seed \(plan.seed)")
         #expect(room.participants.allSatisfy { $0.rewritten == 0 && $0.badFrames == 0 })
         return room.figures
     }

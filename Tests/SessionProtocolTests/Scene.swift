@@ -18,7 +18,7 @@ struct Scene {
 
     @discardableResult
     func host(
-        participants: Int = 1, image: SimulatedImage? = nil, key: [UInt8]? = nil,
+        participants: Int? = 1, image: SimulatedImage? = nil, key: [UInt8]? = nil,
         address: UInt32 = 0x0a00_0001,
         _ change: (inout HostConfiguration) -> Void = { _ in }
     ) throws -> SimulatedHost {
@@ -51,8 +51,10 @@ struct Scene {
 
     /// Every one of `participants` has exactly the bytes it asked for, and knows it.
     func expectComplete(
-        _ participants: [SimulatedParticipant], at location: SourceLocation = #_sourceLocation
+        _ participants: [SimulatedParticipant], with image: SimulatedImage? = nil,
+        at location: SourceLocation = #_sourceLocation
     ) {
+        let image = image ?? self.image
         for participant in participants {
             let label = "seed \(world.seed), pc\(participant.number), log \(participant.log.suffix(6))"
             #expect(participant.end == .done, "\(label)", sourceLocation: location)

@@ -15,6 +15,8 @@ package final class SimulatedHost {
     package private(set) var end: (Bool, String)?
     package private(set) var log: [String] = []
     package private(set) var loads = 0
+    /// The most bytes its frames have taken.
+    package private(set) var mostFrameBytes = 0
     /// What has gone out on the data plane.
     package private(set) var sent = SentSymbols()
     /// Nanoseconds the card has been busy with the data plane, and with TCP.
@@ -80,6 +82,7 @@ package final class SimulatedHost {
     package func pump() {
         guard isAlive else { return }
         takeOutputs()
+        mostFrameBytes = max(mostFrameBytes, machine.session.frameBytes)
         sendNext()
         takeOutputs()
         // Nothing is to be missed while the card is busy: it is asked again in a moment.

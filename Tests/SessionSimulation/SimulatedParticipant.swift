@@ -24,6 +24,8 @@ package final class SimulatedParticipant {
         didSet { world.membersChanged() }
     }
     package private(set) var end: ParticipantEnd?
+    /// Hosts it had joined that gave way to another one before the start.
+    package private(set) var yieldedHosts = 0
     package private(set) var log: [String] = []
     package private(set) var accepted: AcceptedSession?
     /// When everything was on its disk, in nanoseconds.
@@ -287,11 +289,27 @@ package final class SimulatedParticipant {
                 machine.finished(.done(bytes: UInt64(bytes), text: ""), now: world.now)
                 pump()
             }
+        case .ended(.yielded(let text)):
+            log.append("\(world.now / ms) yielded: \(text)")
+            yieldedHosts += 1
+            world.after(0) { [self] in takePartAnew() }
         case .ended(let end):
             log.append("\(world.now / ms) ended \(end)")
             self.end = end
         default: log.append("\(world.now / ms) \(event)")
         }
+    }
+
+    /// Begins again as a program does whose host gave way to another one.
+    private func takePartAnew() {
+        var configuration = configuration
+        configuration.entropy = world.random.bytes(32)
+        do throws(ConfigurationError) {
+            machine = try ParticipantMachine(configuration: configuration, now: world.now)
+        } catch {
+            end = .failed(error.description)
+        }
+        pump()
     }
 
     /// The pipeline: one thing after the other at the disk's rate.

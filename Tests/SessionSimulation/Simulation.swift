@@ -23,6 +23,8 @@ package final class Simulation {
     private var nextConnection: ConnectionID = 1
     /// Sees every datagram of the data plane before the network does; for tests that tamper.
     package var tap: ((SimulatedHost, [UInt8]) -> Void)?
+    /// Whether datagrams of discovery get lost between two endpoints; for tests of networks that are not whole.
+    package var isCut: ((Endpoint, Endpoint) -> Bool)?
     /// Messages from participants to hosts by second and type, counted from `now` 0.
     package private(set) var reportsPerSecond: [Int] = []
     /// Those in a group, by how their datagrams travel; nil after a change.
@@ -145,12 +147,14 @@ package final class Simulation {
     func discover(_ datagram: [UInt8], from: Endpoint, to target: DiscoveryTarget) {
         after(ms / 2) { [self] in
             for host in hosts where host.isAlive && host.endpoint != from {
+                if isCut?(from, host.endpoint) ?? false { continue }
                 if target == .everyone { host.discovered(datagram, from: from) }
             }
             // A SEEK is for hosts only; where a thousand participants seek, nobody else looks at it.
             let isSeek = datagram[1] == 3
             for participant in participants where participant.isAlive && participant.endpoint != from {
                 if isSeek, participant.countsOnly { continue }
+                if isCut?(from, participant.endpoint) ?? false { continue }
                 if target == .everyone || target == .endpoint(participant.endpoint) {
                     participant.discovered(datagram, from: from)
                 }

@@ -179,10 +179,12 @@ final class Hosting: Sendable {
     let events = Events()
     private let thread: Thread<HostOutcome>
 
-    /// Starts to host `image` as session "test" for `participants`.
+    /// Starts to host `image` as session "test" for `participants`; `frames` are those of the image.
     init(
-        _ image: MadeUpImage, on lan: NamespaceLAN, participants: Int, machine: String? = nil,
-        change: @escaping @Sendable (inout HostSettings) -> Void = { _ in }
+        _ image: MadeUpImage, on lan: NamespaceLAN, participants: Int?, machine: String? = nil,
+        frames: (any FrameProvider)? = nil,
+        change: @escaping @Sendable (inout HostSettings) -> Void = { _ in },
+        told: @escaping @Sendable (HostEvent) -> Void = { _ in }
     ) throws {
         let collected = events
         let made = lan.thread(on: machine ?? lan.host) {
@@ -195,7 +197,8 @@ final class Hosting: Sendable {
             settings.registrationTimeout = 20 * second
             settings.linger = 2 * second
             change(&settings)
-            return try HostRunner(settings, frames: image) { event in
+            return try HostRunner(settings, frames: frames ?? image) { event in
+                told(event)
                 collected.list.withLock { $0.append("\(event)") }
             }
         }
