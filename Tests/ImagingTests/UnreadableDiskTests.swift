@@ -140,7 +140,6 @@ extension OnRealDisks {
                 #expect(try imageManifest(image).partitions[0].content == .used)
                 try withLoopDevice(80 * MiB) { target in
                     try imgSucceeds("restorel", image, "disks=\(target.path)")
-                    try target.addPartitions()
                     try check(target.partition(1), "ext4")
                     try withMount(target.partition(1), "ext4", readOnly: true) { root in
                         let file = try Descriptor(opening: "\(root)/hit", .readOnly)
