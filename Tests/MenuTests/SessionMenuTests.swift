@@ -217,11 +217,15 @@ extension String {
         replacing(/[a-z2-7]{4}(-[a-z2-7]{4}){3}/, with: "####-####-####-####")
     }
 
-    /// Every number hidden, and columns made narrow: what is left are the words.
+    /// Every number hidden, columns made narrow, and the last sentence, of which several are on their way at the
+    /// start, only named: what is left are the words that stay.
     fileprivate var withoutFigures: String {
         withoutKeys.withoutAddresses.replacing(#/[0-9]+([.:][0-9]+)*/#, with: "#").replacing(
             #/ +/#, with: " "
         )
         .replacing(#/# [kMG]?B/#, with: "# B")
+        .replacing(
+            #/│ (pc# \(.*\) fits: .*|the session has started|deleting the partitions .*) │/#,
+            with: "│ (the last sentence) │")
     }
 }
