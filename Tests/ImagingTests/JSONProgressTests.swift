@@ -1,6 +1,7 @@
 // img with --json as a script sees it, and a reader of its output that goes away or is a terminal.
 import Blocks
 import ImageFormat
+import Imaging
 import Linux
 import SystemPackage
 import Testing
