@@ -109,3 +109,13 @@ import Testing
         #expect((-125.4).withThreeDigits == "-125")
     }
 }
+
+@Suite struct ScreenTextTests {
+    @Test func nothingMovesTheCursor() {
+        #expect("pc7 \u{1B}[2J\r\nä 日本".onScreen == "pc7 ?[2J??ä 日本")
+        // Right-to-left override, zero-width joiner, line separator.
+        #expect("a\u{202E}b\u{200D}c\u{2028}d".onScreen == "a?b?c?d")
+        #expect("".onScreen.isEmpty)
+        #expect("/dev/sda is too small".onScreen == "/dev/sda is too small")
+    }
+}

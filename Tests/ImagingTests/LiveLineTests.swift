@@ -43,10 +43,18 @@ struct LiveLineTests {
             for width in -1...200 {
                 let line = LiveLine.text(sample(state), width: width)
                 #expect(line.count <= max(width, 0))
-                guard width >= 39, ![.planning, .searching, .waiting].contains(state) else { continue }
+                guard width >= 39, ![.planning, .searching, .waiting, .verifying].contains(state) else {
+                    continue
+                }
                 #expect(line.contains("wire 112 MB/s, disk 13.4 GB/min"), "\(state) \(width): \(line)")
             }
         }
+    }
+
+    @Test func nothingIsOnTheWireWhileADiskIsReadBack() {
+        #expect(
+            LiveLine.text(sample(.verifying), width: 200)
+                == "verifying 42 %, 4.19 GB of 9.98 GB, disk 13.4 GB/min, ETA 3:05")
     }
 
     @Test func whileNothingMoves() {

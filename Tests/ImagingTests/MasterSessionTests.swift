@@ -259,4 +259,59 @@ extension String {
             #expect(try sha256(disk) == before)
         }
     }
+
+    /// Both find nobody, and then each other: one goes on, and whoever waited gets the session.
+    @Test func ofTwoMastersAtOnceOneRemains() throws {
+        try withPlainDisk { disk in
+            try Room.with(2) { room in
+                let masters = try [
+                    room.master("master", "disks=\(disk)", "clients=1"),
+                    room.station(1, "master", "disks=\(disk)", "clients=1"),
+                ].map { try RunningProgram($0) }
+                let machine = try room.machine(0, size: 24 * MiB)
+                let (status, output) = try machine.wait()
+                #expect(status == .exited(0), "\(output)")
+                let ends = try masters.map { try $0.wait() }
+                let hosts = ends.filter { $0.status == .exited(0) }
+                let refused = ends.filter { $0.status == .exited(1) }
+                #expect(hosts.count == 1 && refused.count == 1, "\(ends)")
+                #expect(
+                    refused.allSatisfy {
+                        $0.output.contains("has a master already, ") || $0.output.contains("already runs")
+                    }, "\(refused)")
+                try expectPlainCopy(of: disk, on: room.disk(0))
+            }
+        }
+    }
+
+    @Test func badSectorsOfTheMasterAreToldToEverybody() throws {
+        try withPlainDisk { disk in
+            try Room.with(2) { room in
+                let bad = try BadSectors([4096...4098], of: disk, in: room.directory)
+                let master = try RunningProgram(
+                    room.lan.command(on: room.lan.host) + bad.command + [
+                        room.program, "session", "lab1", "master", "clients=2", "disks=\(disk)",
+                    ])
+                let machines = [try room.machine(0, size: 24 * MiB), try room.machine(1, size: nil)]
+                for machine in machines {
+                    let (status, output) = try machine.wait()
+                    #expect(status == .exited(0), "\(output)")
+                    let told = "disk 1 (\(disk)): 3 unreadable sectors from 4096 are sent as zeros"
+                    #expect(output.contains(told), "\(output)")
+                    #expect(output.contains("completed with 3 unreadable sectors"), "\(output)")
+                }
+                let (status, output) = try master.wait()
+                #expect(status == .exited(0), "\(output)")
+                #expect(output.lines(with: "3 unreadable sectors from 4096 are sent as zeros").count == 1)
+                #expect(output.contains("completed with 3 unreadable sectors"), "\(output)")
+                #expect(output.contains("(10.77.0.11): done"), "\(output)")
+                let copy = try Descriptor(opening: room.disk(0), .readOnly)
+                let place = try copy.read(2048, at: 2 * MiB)
+                #expect(place.prefix(1536).allSatisfy { $0 == 0 })
+                #expect(
+                    try sha256(room.disk(0), 2 * MiB + 1536..<10 * MiB)
+                        == sha256(disk, 2 * MiB + 1536..<10 * MiB))
+            }
+        }
+    }
 }

@@ -34,9 +34,17 @@ import Testing
         #expect(winner.machine.otherHost == nil)
         #expect(loser.end?.1 == "the session lab1 is hosted by \(winner.named)")
         scene.expectComplete(all, with: winner.image)
-        // It took no longer than the settling: whoever had waited for the other did not wait for its silence.
-        let begin = loser.log.last.flatMap { UInt64($0.prefix { $0.isNumber }) } ?? .max
-        #expect(begin < 1_000 + delay + 100, "\(loser.log)")
+        // The two agree at once, and nobody waits until the loser is found to be silent.
+        #expect(try #require(milliseconds(loser.log, "ended")) < 1_000 + delay + 100, "\(loser.log)")
+        for participant in all {
+            let accepted = try #require(milliseconds(participant.log, "accepted"))
+            #expect(accepted < 3_000 + delay, "\(participant.log)")
+        }
+    }
+
+    /// When a log's first entry with `word` was made, in milliseconds.
+    private func milliseconds(_ log: [String], _ word: String) -> UInt64? {
+        log.first { $0.contains(word) }.flatMap { UInt64($0.prefix { $0.isNumber }) }
     }
 
     /// The smaller key counts only before the start: whoever is running stays.

@@ -50,6 +50,43 @@ import Testing
         #expect(try find(lan, on: lan.stations[0], patience: second) == nil, "the session has ended")
     }
 
+    /// What is announced once in a while by somebody who neither answers nor listens.
+    @Test(arguments: [
+        (SessionSnapshot.State.registering, false, "test", true), (.ended, false, "test", false),
+        (.registering, true, "test", false), (.registering, false, "other", false),
+    ])
+    func aSearchBelievesOnlyWhatIsSignedAndGoesOn(
+        state: SessionSnapshot.State, isForged: Bool, name: String, isFound: Bool
+    ) throws {
+        let lan = try NamespaceLAN(stations: 1)
+        let key = try #require(PrivateKey(seed: Random.bytes(32)))
+        let group = Address.group(of: "test", family: .ipv4)
+        var datagram = AnnounceMessage(
+            state: state, session: 7, joined: 3, needed: 2, controlPort: 1998, dataPort: 997,
+            hostKey: key.publicKey, group: group, name: name,
+            addresses: [try #require(Address(networkBytes: [10, 77, 0, 1]))]
+        ).encode(signedBy: key)
+        if isForged { datagram[20] ^= 1 }
+        let isOver = Flag()
+        let announcing = lan.thread(on: lan.host) { [datagram] in
+            let interface = try #require(try NetworkInterface.usable().first)
+            let target = try #require(IPAddress(bytes: group.networkBytes))
+            let socket = try UDPSocket(.v4)
+            try socket.setMulticast(interface: interface.index, ttl: 16)
+            while !isOver.isSet.load(ordering: .relaxed) {
+                _ = try socket.send(datagram, to: interface.reaching(target, port: 998))
+                MonotonicClock.sleep(nanoseconds: 100_000_000)
+            }
+        }
+        let found = try find(lan, on: lan.stations[0], patience: second)
+        isOver.isSet.store(true, ordering: .relaxed)
+        try announcing.join()
+        #expect((found != nil) == isFound)
+        guard let found else { return }
+        #expect(found.endpoint.description == "10.77.0.1:1998")
+        #expect(found.fingerprint == key.publicKey.fingerprint && found.joined == 3 && found.needed == 2)
+    }
+
     @Test func aSearchEndsWhenItIsToldTo() throws {
         let lan = try NamespaceLAN(stations: 1)
         let began = MonotonicClock.now()
@@ -130,6 +167,35 @@ import Testing
         }
     }
 
+    /// Whoever has joined a host that gives way learns from whom the session is to be had, and can begin anew at once.
+    @Test func participantsOfTheOneThatYieldsAreToldWhereToGo() throws {
+        let lan = try NamespaceLAN(stations: 2)
+        let image = MadeUpImage(chunks: 6, payloadBytes: 1 << 16)
+        let keys = try (0..<2).map { _ in try #require(PrivateKey(seed: Random.bytes(32))) }
+            .sorted { $0.publicKey.bytes.lexicographicallyPrecedes($1.publicKey.bytes) }
+        let loser = try Hosting(
+            image, on: lan, participants: nil,
+            change: {
+                $0.hostKey = keys[1]
+                $0.yields = true
+            })
+        let runner = try lan.thread(on: lan.stations[0]) {
+            try ParticipantRunner(ParticipantSettings(name: "test")) { _ in }
+        }.join()
+        runner.need(try runner.join().existing)
+        let winner = try Hosting(image, on: lan, participants: 1, machine: lan.stations[1]) {
+            $0.hostKey = keys[0]
+        }
+        let sentence =
+            "the session test is hosted by \(winner.runner.endpoint.address) (\(winner.runner.fingerprint))"
+        let error = #expect(throws: HostYielded.self) { try runner.nextFrame() }
+        #expect(error?.description == sentence)
+        try runner.finish(.failed(sentence))
+        #expect(try loser.outcome().text == sentence)
+        #expect(try visit(lan, 0, image).join().fingerprint == winner.runner.fingerprint.description)
+        #expect(try winner.outcome().isComplete)
+    }
+
     @Test func hostsThatStayTellOfEachOther() throws {
         let lan = try NamespaceLAN(stations: 1)
         let image = MadeUpImage(chunks: 2, payloadBytes: 1 << 16)
@@ -177,7 +243,7 @@ import Testing
         let late = visit(lan, 1, image)
         for visit in [try early.join(), try late.join()] {
             #expect(visit.failure == nil)
-            for sentence in ["is read a second time", ": 3 sectors cannot be read"] {
+            for sentence in [" is read a second time", ": 3 sectors cannot be read"] {
                 #expect(
                     visit.events.count { $0 == "notice disk /dev/sda\(sentence)" } == 1, "\(visit.events)")
             }
@@ -246,6 +312,10 @@ import Testing
         #expect(try visit(lan, 0, image).join().failure == nil)
         #expect(try host.outcome().isComplete)
     }
+}
+
+private final class Flag: Sendable {
+    let isSet = Atomic(false)
 }
 
 /// Frames of a made-up image, the first of which come only when as many as agreed have been asked for.

@@ -61,6 +61,9 @@ package final class StationSession: Sendable {
     private let progress: Progress
     private let state = Mutex(State())
 
+    /// Whether the words let this machine become the master: thrown away is what comes, never what is captured.
+    private var canBeMaster: Bool { options.role == nil && options.master.disks != ["discard"] }
+
     /// Touches nothing; `progress` is told whatever a person wants to know.
     package init(_ options: Options, progress: Progress) {
         self.options = options
@@ -74,7 +77,7 @@ package final class StationSession: Sendable {
         case .none: return .searching(canBecomeMaster: false)
         case .participant(let restore):
             guard restore.foundHost == nil else { return .receiving }
-            return .searching(canBecomeMaster: options.role == nil && !now.isTurning)
+            return .searching(canBecomeMaster: canBeMaster && !now.isTurning)
         case .master: return .master
         }
     }
@@ -95,18 +98,16 @@ package final class StationSession: Sendable {
     /// Makes this machine the master if it still waits for a host; says so if it cannot be.
     package func becomeMaster() {
         guard options.role == nil else { return }
-        guard options.master.disks != ["discard"] else {
-            return progress.note(
-                "disks=discard is for participants: without it this machine could be the master")
-        }
         enum Answer {
             case turn(SessionRestore)
             case taken(Endpoint)
+            case refused
             case nothing
         }
         let answer = state.withLock { state -> Answer in
             guard case .participant(let restore) = state.part, !state.isTurning else { return .nothing }
             if let host = restore.foundHost { return .taken(host) }
+            guard canBeMaster else { return .refused }
             state.isTurning = true
             return .turn(restore)
         }
@@ -115,6 +116,8 @@ package final class StationSession: Sendable {
             progress.note("this machine becomes the master of session \(options.master.name.onScreen)")
             restore.cancel("this machine becomes the master")
         case .taken(let host): progress.note("there is a master already: \(host.address)")
+        case .refused:
+            progress.note("disks=discard is for participants: without it this machine could be the master")
         case .nothing: break
         }
     }
