@@ -7,9 +7,11 @@ internal import Synchronization
 
 /// A restore of an image file to this machine's disks.
 package final class LocalRestore: Sendable {
+    /// The image file, as it was typed.
     package let path: String
     private let image: ImageFileReader
     private let plan: RestorePlan
+    /// Whether everything is read back.
     package let verify: Bool
     private let state = Mutex(State())
 
