@@ -50,6 +50,43 @@ import Testing
         #expect(try find(lan, on: lan.stations[0], patience: second) == nil, "the session has ended")
     }
 
+    /// What is announced once in a while by somebody who neither answers nor listens.
+    @Test(arguments: [
+        (SessionSnapshot.State.registering, false, "test", true), (.ended, false, "test", false),
+        (.registering, true, "test", false), (.registering, false, "other", false),
+    ])
+    func aSearchBelievesOnlyWhatIsSignedAndGoesOn(
+        state: SessionSnapshot.State, isForged: Bool, name: String, isFound: Bool
+    ) throws {
+        let lan = try NamespaceLAN(stations: 1)
+        let key = try #require(PrivateKey(seed: Random.bytes(32)))
+        let group = Address.group(of: "test", family: .ipv4)
+        var datagram = AnnounceMessage(
+            state: state, session: 7, joined: 3, needed: 2, controlPort: 1998, dataPort: 997,
+            hostKey: key.publicKey, group: group, name: name,
+            addresses: [try #require(Address(networkBytes: [10, 77, 0, 1]))]
+        ).encode(signedBy: key)
+        if isForged { datagram[20] ^= 1 }
+        let isOver = Flag()
+        let announcing = lan.thread(on: lan.host) { [datagram] in
+            let interface = try #require(try NetworkInterface.usable().first)
+            let target = try #require(IPAddress(bytes: group.networkBytes))
+            let socket = try UDPSocket(.v4)
+            try socket.setMulticast(interface: interface.index, ttl: 16)
+            while !isOver.isSet.load(ordering: .relaxed) {
+                _ = try socket.send(datagram, to: interface.reaching(target, port: 998))
+                MonotonicClock.sleep(nanoseconds: 100_000_000)
+            }
+        }
+        let found = try find(lan, on: lan.stations[0], patience: second)
+        isOver.isSet.store(true, ordering: .relaxed)
+        try announcing.join()
+        #expect((found != nil) == isFound)
+        guard let found else { return }
+        #expect(found.endpoint.description == "10.77.0.1:1998")
+        #expect(found.fingerprint == key.publicKey.fingerprint && found.joined == 3 && found.needed == 2)
+    }
+
     @Test func aSearchEndsWhenItIsToldTo() throws {
         let lan = try NamespaceLAN(stations: 1)
         let began = MonotonicClock.now()
@@ -275,6 +312,10 @@ import Testing
         #expect(try visit(lan, 0, image).join().failure == nil)
         #expect(try host.outcome().isComplete)
     }
+}
+
+private final class Flag: Sendable {
+    let isSet = Atomic(false)
 }
 
 /// Frames of a made-up image, the first of which come only when as many as agreed have been asked for.
