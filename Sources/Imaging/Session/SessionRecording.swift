@@ -99,6 +99,7 @@ package final class SessionRecording: Sendable {
             throw ImagingError("\(missing.count) of \(wanted.count) chunks did not arrive")
         }
         progress.enter(.finishing)
+        progress.enter(.finishing)
         let (totals, byteCount) = try writer.finish()
         return Result(
             path: writer.path, contentBytes: totals.contentBytes, payloadBytes: totals.payloadBytes,
