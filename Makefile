@@ -4,9 +4,9 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 
 # Debian packages: what the build links, and what tests and the demo run.
-BUILD_PACKAGES := gcc g++ libc6-dev make pkg-config git libparted-dev libblkid-dev zlib1g-dev libzstd-dev libisal-dev libfuse3-dev
+BUILD_PACKAGES := gcc g++ libc6-dev make pkg-config git libparted-dev libblkid-dev zlib1g-dev libzstd-dev libisal-dev libfuse3-dev libnewt-dev
 TEST_PACKAGES := util-linux fdisk gdisk parted e2fsprogs xfsprogs btrfs-progs ntfs-3g fuse3 dosfstools mtools \
-	lvm2 mdadm iproute2 nftables ethtool procps mount jq python3
+	lvm2 mdadm iproute2 nftables ethtool procps mount jq python3 tmux
 PACKAGES := $(BUILD_PACKAGES) $(TEST_PACKAGES)
 
 # One configuration: what is tested is what ships. An undeclared import is an error.

@@ -28,7 +28,8 @@ func tests(_ name: String, _ dependencies: [Target.Dependency]) -> Target {
     .testTarget(
         name: name,
         dependencies: dependencies,
-        exclude: ["FECTests", "ImageFormatTests", "SessionProtocolTests"].contains(name) ? ["Golden"] : [],
+        exclude: ["FECTests", "ImageFormatTests", "MenuTests", "SessionProtocolTests"].contains(name)
+            ? ["Golden"] : [],
         swiftSettings: strict)
 }
 
@@ -50,6 +51,7 @@ let package = Package(
     targets: [
         // C: a module map and a shim of what Swift cannot call.
         .target(name: "CLinux"),
+        .target(name: "CNewt", linkerSettings: [.linkedLibrary("newt")]),
         library("CParted", pkgConfig: "libparted", apt: "libparted-dev"),
         library("CBlkid", pkgConfig: "blkid", apt: "libblkid-dev"),
         library("CZlib", pkgConfig: "zlib", apt: "zlib1g-dev"),
@@ -81,7 +83,7 @@ let package = Package(
             ["Blocks", "ImageFormat", "SessionProtocol", "Linux", "SessionTransport", system]),
 
         // Programs.
-        program("img", ["Imaging", "Linux", "Blocks", arguments]),
+        program("img", ["Imaging", "Linux", "Blocks", "CNewt", arguments]),
         program("imgserv", ["Server", "SessionProtocol", "Linux", "Blocks", arguments]),
 
         // Tests.
@@ -115,6 +117,7 @@ let package = Package(
                 "Blocks", "TestSupport", "img", system,
             ]),
         tests("CommandTests", ["img", "imgserv", "Linux", "TestSupport"]),
+        tests("MenuTests", ["img", "Linux", "Blocks", "TestSupport"]),
     ]
 )
 

@@ -41,10 +41,10 @@ package struct DiskListing: Encodable, Sendable {
         package let uuid: String
     }
 
-    /// Looks at every disk of this machine, or at those of `words`.
+    /// Looks at every disk of this machine, or at those of `words`; slots are those of the whole list.
     package init(disks words: [String]? = nil) throws {
         let found = try LocalDisks(DiskInventory.Context(), words: words)
-        disks = (words == nil ? found.all : found.named).map { disk in
+        disks = found.asListed.map { disk in
             DiskLine(
                 path: disk.path, size: disk.size, logicalSectorSize: disk.sectorSize,
                 physicalSectorSize: disk.physicalSectorSize, model: disk.model.onScreen,

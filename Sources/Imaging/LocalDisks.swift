@@ -19,6 +19,17 @@ struct LocalDisks {
             })
     }
 
+    /// The named disks, or all; a device that was named keeps the slots that it has among all.
+    ///
+    /// A regular file is in no list: its slots count from 1.
+    var asListed: [LocalDisk] {
+        guard !named.isEmpty else { return all }
+        return named.map { disk in
+            guard let number = disk.deviceNumber else { return disk }
+            return all.first { $0.deviceNumber == number } ?? disk
+        }
+    }
+
     /// The disks to capture: those of disks= if there are any, else all that are eligible.
     func sources() throws -> [LocalDisk] {
         guard named.isEmpty else { return named }

@@ -16,19 +16,21 @@ package enum Console {
     /// Whether standard output is a terminal.
     package static var isTerminal: Bool { isatty(1) == 1 }
 
+    /// Whether standard input is a terminal.
+    package static var isInputTerminal: Bool { isatty(0) == 1 }
+
     /// Columns of the terminal; 80 where there is none.
-    package static var columns: Int { size.columns }
+    package static var columns: Int { size?.columns ?? 80 }
 
     /// Rows of the terminal; 25 where there is none.
-    package static var rows: Int { size.rows }
+    package static var rows: Int { size?.rows ?? 25 }
 
-    private static var size: (columns: Int, rows: Int) {
+    /// Columns and rows of the terminal; nil where there is none, or one that does not know, as a serial line.
+    package static var size: (columns: Int, rows: Int)? {
         var size = winsize()
         let result = unsafe clinux_ioctl(1, UInt(TIOCGWINSZ), &size)
-        return (
-            result == 0 && size.ws_col > 0 ? Int(size.ws_col) : 80,
-            result == 0 && size.ws_row > 0 ? Int(size.ws_row) : 25
-        )
+        guard result == 0, size.ws_col > 0, size.ws_row > 0 else { return nil }
+        return (Int(size.ws_col), Int(size.ws_row))
     }
 
     private static func write(_ text: String, to stream: Int32) {

@@ -11,6 +11,8 @@ package enum Grammar {
     /// A mode of img; the raw value is its full word.
     enum Mode: String, CaseIterable {
         case help, auto, info, dump, session, makel, makep, restorel, restorep, bootfix
+        /// Delete, activate a partition: their words carry the slot's number, `pd3`.
+        case pd, pa
 
         /// Modes whose part of the product does not exist yet.
         var isMissing: Bool {
@@ -36,7 +38,8 @@ package enum Grammar {
     /// Words of the parser itself (beginning with `--`, or `-h`) pass unchanged.
     package static func translate(_ words: [String]) throws(UsageError) -> [String] {
         guard let first = words.first else {
-            throw UsageError("the menu does not exist yet; 'img help' lists the commands")
+            throw UsageError(
+                "img alone shows the menu, which needs a terminal; 'img help' lists the commands")
         }
         if first.hasPrefix("--") || first == "-h" { return words }
         let mode = try self.mode(first)
@@ -51,6 +54,10 @@ package enum Grammar {
         if mode.isMissing { throw missing(mode) }
         var arguments = [mode.rawValue]
         var positional = 0
+        if let slot = partitionSlot(first) {
+            arguments.append(slot)
+            positional = 1
+        }
         var takesValue = false
         var given: Set<String> = []
         for word in words.dropFirst() {
@@ -76,26 +83,24 @@ package enum Grammar {
 
     /// The mode a word stands for: whole, abbreviated while unambiguous, with or without a leading dash.
     static func mode(_ word: String) throws(UsageError) -> Mode {
-        let name = word.hasPrefix("-") ? String(word.dropFirst()) : word
-        if isPartitionWord(name) {
-            throw UsageError("'\(word)' belongs to a part of img that does not exist yet")
-        }
-        let found = try match(name.lowercased(), among: Mode.allCases.map(\.rawValue), as: "mode")
+        var name = (word.hasPrefix("-") ? String(word.dropFirst()) : word).lowercased()
+        if partitionSlot(word) != nil { name = String(name.prefix(2)) }
+        let found = try match(name, among: Mode.allCases.map(\.rawValue), as: "mode")
         guard let mode = found.flatMap(Mode.init(rawValue:)) else {
             throw UsageError("img has no mode '\(word)'; 'img help' lists them")
         }
         return mode
     }
 
-    /// `pdN` and `paN`: delete and activate a partition.
-    private static func isPartitionWord(_ name: String) -> Bool {
-        (name.hasPrefix("pd") || name.hasPrefix("pa")) && name.count > 2
-            && name.dropFirst(2).allSatisfy(\.isNumber)
+    /// The digits of `pdN` and `paN`: delete and activate a partition.
+    private static func partitionSlot(_ word: String) -> String? {
+        let name = word.hasPrefix("-") ? String(word.dropFirst()) : word
+        return numbered(name, "pd") ?? numbered(name, "pa")
     }
 
     private static func positionalCount(_ mode: Mode) -> Int {
         switch mode {
-        case .makel, .restorel, .session, .info: 1
+        case .makel, .restorel, .session, .info, .pd, .pa: 1
         default: 0
         }
     }
@@ -122,6 +127,7 @@ package enum Grammar {
         switch mode {
         case .makel: return common.adding(["comp": .value(option: "--compression")])
         case .restorel: return common
+        case .pd, .pa: return ["disks": .value(option: "--disks")]
         case .session:
             return common.adding([
                 "if": .value(option: "--interface"), "key": .value(option: "--key"),
@@ -144,6 +150,7 @@ package enum Grammar {
                 "verify": .flag(["--verify"]), "whole": .flag(["--whole"]),
             ]
         case .dump: ["geometry": .flag(["--geometry"])]
+        case .pd, .pa: ["plan": .flag(["--plan"])]
         default: [:]
         }
     }
@@ -184,13 +191,12 @@ package enum Grammar {
         UsageError("'\(word)' of '\(mode.rawValue)' belongs to a part of img that does not exist yet")
     }
 
-    /// The digits of words such as `x3`.
-    private static func numbered(_ word: String, _ letter: String) -> String? {
-        guard word.lowercased().hasPrefix(letter), word.count > 1, word.dropFirst().allSatisfy(\.isASCIIDigit)
-        else {
-            return nil
-        }
-        return String(word.dropFirst())
+    /// The digits of words such as `x3` and `pd3`.
+    private static func numbered(_ word: String, _ letters: String) -> String? {
+        let digits = word.dropFirst(letters.count)
+        guard word.lowercased().hasPrefix(letters), !digits.isEmpty, digits.allSatisfy(\.isASCIIDigit)
+        else { return nil }
+        return String(digits)
     }
 
     /// `aN:pM`: image partition N to local partition M.

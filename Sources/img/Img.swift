@@ -17,11 +17,14 @@ struct Img: ParsableCommand {
               img restorel FILE [disks=A,B] [verify] [plan]
               img dump [geometry]
               img info [FILE]
+              img pdN [disks=A] [plan]
+              img paN [disks=A] [plan]
 
             Exit status: 0 done, 1 failed, 2 wrong usage.
             """,
         version: programVersion,
         subcommands: [
             SessionCommand.self, MakeLocal.self, RestoreLocal.self, Dump.self, Info.self,
+            DeletePartition.self, ActivatePartition.self,
         ])
 }

@@ -5,6 +5,7 @@ internal import Linux
 
 let words = Array(CommandLine.arguments.dropFirst())
 if let status = runHiddenService(words) { ThisProcess.exit(status) }
+if words.isEmpty { ThisProcess.exit(menu()) }
 
 do {
     let arguments = try Grammar.translate(words)
@@ -15,6 +16,21 @@ do {
     ThisProcess.exit(2)
 } catch {
     ThisProcess.exit(report(error))
+}
+
+/// Shows the menu and gives the exit status; where there is no terminal, wrong usage with the help on standard error.
+func menu() -> Int32 {
+    guard Console.isTerminal, Console.isInputTerminal else {
+        Console.error("img: img alone shows the menu, which needs a terminal\n\n\(Img.helpMessage())")
+        return 2
+    }
+    do {
+        try Menu.run()
+        return 0
+    } catch {
+        Console.error("img: \(error)")
+        return 1
+    }
 }
 
 /// Prints what an error has to say and gives the exit status: 0 for help, 2 for usage, 1 for everything else.

@@ -56,6 +56,11 @@ struct GrammarTests {
             (["help", "mak"], nil),
             (["help", "ses"], ["help", "session"]),
             (["makel", "--disks", "comp=3", "a.img"], ["makel", "--disks", "comp=3", "a.img"]),
+            (["pd3"], ["pd", "3"]),
+            (["-PA12", "disks=/dev/a", "pl"], ["pa", "12", "--disks", "/dev/a", "--plan"]),
+            (["pd", "4"], ["pd", "4"]),
+            (["help", "pd"], ["help", "pd"]),
+            (["help", "pa2"], ["help", "pa"]),
             (["--help"], ["--help"]),
         ] as [([String], [String]?)])
     func translates(_ words: [String], _ expected: [String]?) throws {
@@ -68,12 +73,15 @@ struct GrammarTests {
 
     @Test(
         arguments: [
-            ([], "the menu does not exist yet"),
+            ([], "img alone shows the menu, which needs a terminal"),
             (["frobnicate"], "img has no mode 'frobnicate'"),
             (["make", "a"], "the mode 'make' may be makel or makep"),
             (["auto"], "'auto' belongs to a part of img that does not exist yet"),
             (["-makep", "srv", "x"], "'makep' belongs to a part of img that does not exist yet"),
-            (["pd3"], "'pd3' belongs to a part of img that does not exist yet"),
+            (["p", "3"], "the mode 'p' may be pa or pd"),
+            (["pdx"], "img has no mode 'pdx'"),
+            (["pd3", "4"], "'pd' does not take '4'"),
+            (["pa1", "whole"], "'pa' does not take 'whole'"),
             (["restorel", "a", "s1"], "'s1' of 'restorel' belongs to a part"),
             (["restorel", "a", "a1:p2"], "'a1:p2' of 'restorel' belongs to a part"),
             (["restorel", "a", "comp=3"], "'restorel' does not take 'comp=3'"),

@@ -22,6 +22,7 @@ struct ProgramTests {
             "img session NAME [master|client] [clients=N [t=MIN]] [TIME] [comp=...]",
             "img makel FILE [comp=0-9|none|speed|balanced|size] [xN]... [disks=A,B]",
             "img restorel FILE [disks=A,B] [verify] [plan]", "img dump [geometry]", "img info [FILE]",
+            "img pdN [disks=A] [plan]", "img paN [disks=A] [plan]",
             "Exit status: 0 done, 1 failed, 2 wrong usage.",
         ] {
             #expect(said.output.contains(line), "\(line)")
@@ -34,6 +35,8 @@ struct ProgramTests {
         ("restorel", "img restorel FILE [disks=A,B] [verify] [plan]"),
         ("dump", "img dump [geometry] [--json]"),
         ("info", "img info [FILE] [--json]"),
+        ("pd", "img pdN [disks=A] [plan]"),
+        ("pa", "img paN [disks=A] [plan]"),
         ("session", "img session NAME [master|client] [clients=N [t=MIN]] [TIME] [comp=0-9|none|"),
     ]) func helpOfACommand(_ command: String, _ usage: String) throws {
         let first = try img("help", command)
@@ -42,6 +45,7 @@ struct ProgramTests {
         #expect(first.output.contains(usage), "\(first.output)")
         let short = [
             "makel": "makel", "restorel": "restorel", "dump": "du", "info": "inf", "session": "ses",
+            "pd": "pd1", "pa": "pa1",
         ][command]
         // Both ways of asking, and an abbreviation, give the same text.
         #expect(try img(command, "--help").output == first.output)
@@ -59,7 +63,8 @@ struct ProgramTests {
 
     @Test(
         arguments: [
-            ([], "the menu does not exist yet"),
+            ([], "img alone shows the menu, which needs a terminal"),
+            (["pd0"], "slots count from 1"), (["pa"], "'<slot>'"), (["pd99999999999999999999"], "999"),
             (["makel"], "'<file>'"), (["makel", "a", "b"], "'makel' does not take 'b'"),
             (["restorel"], "'<file>'"),
             (

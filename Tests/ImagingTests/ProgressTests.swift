@@ -49,7 +49,8 @@ struct ProgressTests {
         #expect(report.disks.map(\.percent) == [100, 100])
         #expect(report.chunks == 2)
         #expect(report.etaText == nil)
-        // The first end counts, and nothing changes it.
+        // Once it has been told, nothing changes it.
+        progress.finish("all of it")
         clock.turn(50)
         progress.add(content: 1, disk: 0)
         progress.add(frame: 1)
@@ -92,6 +93,37 @@ struct ProgressTests {
         #expect(report.error == "the network is gone")
         #expect(report.percentText == "25 %")
         #expect(report.diskRate == 125)
+    }
+
+    /// A master is through, and then finds that somebody is not.
+    @Test func whatIsCompleteMayHaveFailedAfterAll() {
+        let inbox = progress.inbox()
+        progress.begin(.sending, totalBytes: 1000, totalChunks: 4)
+        progress.add(content: 1000, disk: 0)
+        clock.turn(2)
+        let figures = progress.complete()
+        clock.turn(2)
+        progress.fail("one machine is lost")
+        progress.fail("and told again")
+        progress.finish("or done")
+        inbox.close()
+        var report = progress.report()
+        #expect(report.state == .failed && report.error == "one machine is lost")
+        #expect(
+            inbox.wait(until: .max).events.suffix(2) == [.report(report), .failed("one machine is lost")])
+        (report.state, report.error) = (.done, nil)
+        #expect(report == figures)
+    }
+
+    @Test func theLastFiguresOfASessionStay() {
+        progress.follow { [self] in figures(wire: 1000, lost: 2) }
+        progress.begin(.receiving, totalBytes: 1000, totalChunks: 4)
+        progress.follow { [self] in figures(wire: 5000, lost: 3) }
+        progress.settle()
+        clock.turn(2)
+        #expect(progress.complete().wireText == "wire 0.00 MB/s")
+        #expect(progress.report().wireRate == 2000)
+        #expect(progress.report().lossPercent == 3)
     }
 
     @Test func nothingTransferredIsNoRate() {

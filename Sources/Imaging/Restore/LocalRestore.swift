@@ -7,9 +7,11 @@ internal import Synchronization
 
 /// A restore of an image file to this machine's disks.
 package final class LocalRestore: Sendable {
+    /// The image file, as it was typed.
     package let path: String
     private let image: ImageFileReader
     private let plan: RestorePlan
+    /// Whether everything is read back.
     package let verify: Bool
     private let state = Mutex(State())
 
@@ -119,7 +121,7 @@ package final class LocalRestore: Sendable {
             .restoring, totalBytes: image.closing.contentBytes, totalChunks: image.existing.count,
             disks: diskFigures)
         let source = FileFrameSource(image, name: path, wanted: image.existing)
-        let sink = DiskSink(plan, layout: image.layout, report: { progress.note($0) })
+        let sink = DiskSink(plan, layout: image.layout, progress: progress)
         let pipeline = RestorePipeline(
             layout: image.layout, wanted: image.existing, source: source, sink: sink, progress: progress)
         let cancelled = state.withLock { state in

@@ -184,7 +184,7 @@ package final class SessionRestore: Sendable {
         if let plan {
             let pipeline = RestorePipeline(
                 layout: layout, wanted: accepted.existing, source: SessionFrameSource(runner),
-                sink: DiskSink(plan, layout: layout) { [progress] in progress.note($0) }, progress: progress)
+                sink: DiskSink(plan, layout: layout, progress: progress), progress: progress)
             self.pipeline.withLock { $0 = pipeline }
             runner.need(accepted.existing)
             try pipeline.run(verify: options.verify)

@@ -20,7 +20,7 @@ package enum LiveLine {
 
     /// One line of at most `width` columns: what is least important is left out where it does not fit.
     ///
-    /// Percent and both rates stay longest. It is empty while there is nothing to tell.
+    /// Percent and both rates stay longest, then what is left and what is being done. It is empty while there is nothing to tell.
     package static func text(_ report: ProgressReport, width: Int) -> String {
         var parts = parts(report)
         while joined(parts).count > width, parts.count > 1,
@@ -80,10 +80,10 @@ package enum LiveLine {
             // Nothing is on the wire while a disk is read back.
             let carries = report.state != .verifying
             return [
-                Part(3, state), Part(0, percent), Part(6, report.bytesText),
+                Part(4, state), Part(0, percent), Part(6, report.bytesText),
                 Part(2, carries ? report.wireText : nil), Part(1, report.diskText),
                 Part(5, carries ? report.lossText : nil), Part(7, carries ? report.buffersText : nil),
-                Part(4, report.etaText),
+                Part(3, report.etaText),
             ].compactMap { $0 }
         }
     }
@@ -92,7 +92,7 @@ package enum LiveLine {
     private static func joined(_ parts: [Part]) -> String {
         var text = ""
         for (index, part) in parts.enumerated() {
-            if index > 0 { text += index == 1 && parts[0].rank == 3 && part.rank == 0 ? " " : ", " }
+            if index > 0 { text += index == 1 && parts[0].rank == 4 && part.rank == 0 ? " " : ", " }
             text += part.text
         }
         return text
