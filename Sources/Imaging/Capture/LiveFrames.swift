@@ -12,7 +12,8 @@ internal import Synchronization
 ///
 /// Memory: per thread that may ask at once, one buffer for content and one for its payload, each as large as a chunk
 /// (4 MiB) or a table frame, and what zstd works with (1 MiB for speed and balanced, 49 MiB for size, 65 MiB at most);
-/// what the overlay changed is in the plan's pool (256 MiB at most). Frames handed over belong to the host, whose
+/// the plan's list of chunks, some 200 bytes each (50 MB per TB of content), and its pool, where what the overlay
+/// changed is (256 MiB at most). Frames handed over belong to the host, whose
 /// store holds at most 64 MiB of them.
 package final class LiveFrames: FrameProvider {
     package let concurrency = processorCount()
