@@ -93,7 +93,7 @@ package final class SessionRestore: Sendable {
         settings.disks = shown.prefix(64).map { disk in
             DiskSummary(text: disk.model.isEmpty ? disk.name : "\(disk.name) \(disk.model)", size: disk.size)
         }
-        if options.discards { settings.disks = [DiskSummary(text: "nothing is written", size: 0)] }
+        if options.discards { settings.disks = [DiskSummary(text: "throws away what comes", size: 0)] }
         if let file = options.file, let room {
             settings.disks = [DiskSummary(text: "recording to \(file)", size: room)]
         }
