@@ -37,9 +37,9 @@ static volatile sig_atomic_t is_guarded[most_signals];
 
 // Only what is allowed in a signal handler: no newt, no slang.
 static void restore(int number) {
-    // Plain letters, the usual character set and keys, a visible cursor, the usual screen: what every terminal that
-    // newt works on understands or ignores.
-    static const char usual[] = "\033[0m\033(B\017\033[?1l\033>\033[?25h\033[?1049l\r\n";
+    // Plain letters, the usual character set and keys, a visible cursor, an empty screen, and then the usual screen
+    // where there are two: what every terminal that newt works on understands or ignores.
+    static const char usual[] = "\033[0m\033(B\017\033[?1l\033>\033[?25h\033[H\033[2J\033[?1049l\r\n";
     if (is_remembered) tcsetattr(STDIN_FILENO, TCSANOW, &settings);
     ssize_t written = write(STDOUT_FILENO, usual, sizeof usual - 1);
     (void)written;

@@ -22,7 +22,8 @@ final class Terminal {
             "tmux", "-L", server, "-f", configuration, "new-session", "-d", "-x", "\(columns)", "-y",
             "\(rows)",
             "-c", directory,
-            "export TERM=\(term); stty -a > .before; \(command); echo \"status $?\"; stty -a > .after",
+            "export TERM=\(term) SWIFT_BACKTRACE=enable=no; stty -g > .before; \(command); "
+                + "echo \"status $?\"; stty -g > .after; exec sleep 1000",
         ])
     }
 
