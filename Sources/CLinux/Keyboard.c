@@ -25,6 +25,11 @@ static void apply(void) {
     if (terminal >= 0 && clinux_keyboard_is_ours()) is_on = tcsetattr(terminal, TCSANOW, &during) == 0;
 }
 
+// A shell that brings a running job to the foreground sends no signal.
+void clinux_keyboard_resume(void) {
+    if (!is_on) apply();
+}
+
 void clinux_keyboard_put_back(void) {
     if (is_on && clinux_keyboard_is_ours()) tcsetattr(terminal, TCSANOW, &before);
     is_on = 0;

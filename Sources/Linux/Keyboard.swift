@@ -28,8 +28,10 @@ package final class Keyboard: Sendable {
             Thread("keyboard") {
                 var ready: [Poller.Event] = []
                 while true {
-                    try poller.wait(until: nil, into: &ready)
+                    let look = MonotonicClock.now() + Keyboard.foregroundInterval
+                    try poller.wait(until: look, into: &ready)
                     if ready.contains(where: { $0.token == Token.end }) { return }
+                    clinux_keyboard_resume()
                     guard !ready.isEmpty else { continue }
                     // What is typed while the program is in the background is the shell's.
                     guard clinux_keyboard_is_ours() != 0 else {
@@ -57,6 +59,8 @@ package final class Keyboard: Sendable {
         static let key: UInt64 = 1
     }
 
+    /// How often it is looked whether the program has come back to the foreground, in nanoseconds.
+    private static let foregroundInterval: UInt64 = 1_000_000_000
     /// How often a program in the background looks whether it is back, while there is input, in nanoseconds.
     private static let backgroundInterval: UInt64 = 100_000_000
 

@@ -335,8 +335,9 @@ package struct HostMachine: ~Copyable {
         session.startsAt = nil
         // Whoever is looking for the session need not wait until this host is found to be silent.
         emit(.datagram(.everyone, announcement()))
+        // A session that nobody finished is no success, however it ended.
         let isComplete =
-            !seats.isEmpty
+            snapshots.contains { $0.state == .finished }
             && seats.indices.allSatisfy {
                 snapshots[$0].state == .finished || seats[$0].isSuperseded
             }

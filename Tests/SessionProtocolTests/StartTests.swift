@@ -176,6 +176,15 @@ import Testing
         #expect(host.sentences[4] == last)
     }
 
+    @Test func aSessionThatNobodyFinishedIsNoSuccess() throws {
+        let host = try Spoken(seed: 211, participants: nil)
+        host.join(1, number: 1)
+        host.say(1, AbortMessage(reason: "the disk sda is too small").encode())
+        host.machine.stop(reason: "interrupted", now: host.now)
+        host.take()
+        #expect(host.end?.0 == false)
+    }
+
     @Test func sentencesAreShownByParticipants() throws {
         let scene = Scene(seed: 210)
         let host = try scene.host(participants: 2) { $0.rate = 2_000_000 }

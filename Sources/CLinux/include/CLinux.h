@@ -138,6 +138,7 @@ int clinux_setns(int fd, int kind);
 // ends by itself or by a signal, and while it is stopped. One terminal per process.
 int clinux_keyboard_begin(int fd);
 void clinux_keyboard_end(void);
+void clinux_keyboard_resume(void);
 // Both may be called in a signal handler.
 int clinux_keyboard_is_ours(void);
 void clinux_keyboard_put_back(void);

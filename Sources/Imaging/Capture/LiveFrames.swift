@@ -11,8 +11,9 @@ internal import Synchronization
 /// Nothing is kept: a later sweep reads the disk again, and the host notices when a chunk then has other bytes.
 ///
 /// Memory: per thread that may ask at once, one buffer for content and one for its payload, each as large as a chunk
-/// (4 MiB) or a table frame, and the encoder's own (zstd: 1 MiB at level 1, 32 MiB at level 12, 80 MiB at level 19);
-/// what the overlay changed is in the plan's pool (256 MiB at most). Frames handed over belong to the host, whose
+/// (4 MiB) or a table frame, and what zstd works with (1 MiB for speed and balanced, 49 MiB for size, 65 MiB at most);
+/// the plan's list of chunks, some 200 bytes each (50 MB per TB of content), and its pool, where what the overlay
+/// changed is (256 MiB at most). Frames handed over belong to the host, whose
 /// store holds at most 64 MiB of them.
 package final class LiveFrames: FrameProvider {
     package let concurrency = processorCount()

@@ -10,13 +10,13 @@ package final class DiskSink: ContentSink {
     private let layout: ChunkLayout
     private let assignments: [RestorePlan.Assignment]
     private let writers = Mutex<[DiskWriter]>([])
-    private let report: @Sendable (String) -> Void
+    private let progress: Progress
 
-    /// `report` gets a line for each step that a person wants to see.
-    package init(_ plan: RestorePlan, layout: ChunkLayout, report: @escaping @Sendable (String) -> Void) {
+    /// `progress` is told each step that a person wants to see.
+    package init(_ plan: RestorePlan, layout: ChunkLayout, progress: Progress) {
         self.layout = layout
         assignments = plan.assignments.sorted { $0.imageDisk < $1.imageDisk }
-        self.report = report
+        self.progress = progress
     }
 
     package func prepare() throws {
@@ -26,7 +26,7 @@ package final class DiskSink: ContentSink {
         }
         for assignment in assignments {
             let target = assignment.target
-            report("deleting the partitions of \(target.path)")
+            progress.note("deleting the partitions of \(target.path)")
             try DiskEraser.erase(target, named: assignment.rule == .named)
             let writer = try DiskWriter(target, named: assignment.rule == .named)
             writers.withLock { $0.append(writer) }
@@ -73,7 +73,8 @@ package final class DiskSink: ContentSink {
         let touched = writers.withLock { $0.map(\.name) }
         if !touched.isEmpty {
             let names = touched.joined(separator: ", ")
-            report("\(names): emptied and not restored; the same command starts again")
+            progress.note(
+                "\(names): emptied and not restored; the same command starts again", .error)
         }
         // Nothing more can be done about a disk that fails even to be closed; the first error is the one shown.
         for writer in writers.withLock({ $0 }) { try? writer.close() }

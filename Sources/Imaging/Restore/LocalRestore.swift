@@ -121,7 +121,7 @@ package final class LocalRestore: Sendable {
             .restoring, totalBytes: image.closing.contentBytes, totalChunks: image.existing.count,
             disks: diskFigures)
         let source = FileFrameSource(image, name: path, wanted: image.existing)
-        let sink = DiskSink(plan, layout: image.layout, report: { progress.note($0) })
+        let sink = DiskSink(plan, layout: image.layout, progress: progress)
         let pipeline = RestorePipeline(
             layout: image.layout, wanted: image.existing, source: source, sink: sink, progress: progress)
         let cancelled = state.withLock { state in

@@ -10,7 +10,8 @@ internal import Synchronization
 
 /// A session hosted by this workstation, its image read live from its disks; they are only read.
 ///
-/// Memory of the whole: the host's store of frames (64 MiB), what `LiveFrames` needs, and the overlay's pool.
+/// Memory of the whole: the host's store of frames (64 MiB), what `LiveFrames` needs, the overlay's pool, and the chunks
+/// that are on their way over TCP (16, and 64 to participants that do not take them).
 package final class MasterSession: Sendable {
     /// What the master was asked to do.
     package struct Options: Sendable {

@@ -93,7 +93,7 @@ package final class SessionRestore: Sendable {
         settings.disks = shown.prefix(64).map { disk in
             DiskSummary(text: disk.model.isEmpty ? disk.name : "\(disk.name) \(disk.model)", size: disk.size)
         }
-        if options.discards { settings.disks = [DiskSummary(text: "nothing is written", size: 0)] }
+        if options.discards { settings.disks = [DiskSummary(text: "throws away what comes", size: 0)] }
         if let file = options.file, let room {
             settings.disks = [DiskSummary(text: "recording to \(file)", size: room)]
         }
@@ -184,7 +184,7 @@ package final class SessionRestore: Sendable {
         if let plan {
             let pipeline = RestorePipeline(
                 layout: layout, wanted: accepted.existing, source: SessionFrameSource(runner),
-                sink: DiskSink(plan, layout: layout) { [progress] in progress.note($0) }, progress: progress)
+                sink: DiskSink(plan, layout: layout, progress: progress), progress: progress)
             self.pipeline.withLock { $0 = pipeline }
             runner.need(accepted.existing)
             try pipeline.run(verify: options.verify)

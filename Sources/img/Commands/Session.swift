@@ -51,7 +51,8 @@ struct SessionCommand: ParsableCommand {
               plan         print what would be captured, or which disk of the image would go where, and leave
 
             A master's memory: 64 MiB of frames, twice the size of a chunk (4 MiB) and what the compression needs for
-            each processor, and for journals that are replayed 256 MiB or an eighth of the memory, the smaller of both.
+            each processor, for journals that are replayed 256 MiB or an eighth of the memory, the smaller of both, and
+            50 MiB for the program; chunks on their way over TCP, at most 80, come on top.
             """)
 
     @Argument(help: "The session's name.") var name: String
