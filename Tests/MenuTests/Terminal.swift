@@ -7,7 +7,7 @@ import TestSupport
 ///
 /// The program runs in `directory`, so that what it shows has no path that differs from run to run.
 final class Terminal {
-    private static let patience: UInt64 = 30_000_000_000
+    private static let patience: UInt64 = 60_000_000_000
     private let server = "imgtest-" + Random.bytes(6).map { String($0, radix: 16) }.joined()
     private let directory: String
 
@@ -44,7 +44,7 @@ final class Terminal {
         try run("tmux", "-L", server, "resize-window", "-x", "\(columns)", "-y", "\(rows)")
     }
 
-    /// Waits until the screen holds all of `texts` and gives it; fails with the screen after half a minute.
+    /// Waits until the screen holds all of `texts` and gives it; fails with the screen after a minute.
     @discardableResult
     func expect(_ texts: String..., location: SourceLocation = #_sourceLocation) throws -> String {
         let deadline = MonotonicClock.now() + Terminal.patience
@@ -134,7 +134,7 @@ func expectGoldenSoon(
     _ name: String, _ terminal: Terminal, location: SourceLocation = #_sourceLocation,
     _ normalise: (String) -> String
 ) throws {
-    let deadline = MonotonicClock.now() + 30_000_000_000
+    let deadline = MonotonicClock.now() + 60_000_000_000
     let expected = (try? goldens.read("\(name).txt")).map { String(decoding: $0, as: UTF8.self) }
     var last = ""
     var since = MonotonicClock.now()
