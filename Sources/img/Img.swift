@@ -12,6 +12,7 @@ struct Img: ParsableCommand {
         discussion: """
             Words may be abbreviated while they are unambiguous, and each mode also takes a leading dash.
 
+              img                    (alone: the menu, by keyboard on any terminal)
               img session NAME [master|client] [clients=N [t=MIN]] [TIME] [comp=...] [if=INTERFACE] [disks=A,B]
               img makel FILE [comp=0-9|none|speed|balanced|size] [xN]... [disks=A,B] [whole] [plan]
               img restorel FILE [disks=A,B] [verify] [plan]

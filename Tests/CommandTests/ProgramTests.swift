@@ -22,7 +22,7 @@ struct ProgramTests {
             "img session NAME [master|client] [clients=N [t=MIN]] [TIME] [comp=...]",
             "img makel FILE [comp=0-9|none|speed|balanced|size] [xN]... [disks=A,B]",
             "img restorel FILE [disks=A,B] [verify] [plan]", "img dump [geometry]", "img info [FILE]",
-            "img pdN [disks=A] [plan]", "img paN [disks=A] [plan]",
+            "img pdN [disks=A] [plan]", "img paN [disks=A] [plan]", "img                    (alone: the menu",
             "Exit status: 0 done, 1 failed, 2 wrong usage.",
         ] {
             #expect(said.output.contains(line), "\(line)")

@@ -106,9 +106,9 @@ private struct ShownContent {
 }
 
 extension String {
-    /// The first `width` characters; a longer text ends in "...".
+    /// One line of at most `width` characters; a longer text ends in "...".
     fileprivate func cut(to width: Int) -> String {
-        let text = plain
+        let text = plain.split(separator: "\n").joined(separator: " ")
         return text.utf8.count <= width ? text : text.prefix(max(0, width - 3)) + "..."
     }
 
