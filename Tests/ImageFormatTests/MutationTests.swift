@@ -36,13 +36,13 @@ import Testing
         return isWhole
     }
 
-    @Test(.timeLimit(.minutes(2)), arguments: Golden.all) func everyTruncation(golden: Golden) throws {
+    @Test(.timeLimit(.minutes(10)), arguments: Golden.all) func everyTruncation(golden: Golden) throws {
         let file = try golden.stored()
         let decoder = FrameDecoder()
         for count in 0..<file.count { _ = try Self.probe(Array(file[..<count]), decoder, "cut to \(count)") }
     }
 
-    @Test(.timeLimit(.minutes(2)), arguments: Golden.all, 0..<4 as Range<UInt64>)
+    @Test(.timeLimit(.minutes(10)), arguments: Golden.all, 0..<4 as Range<UInt64>)
     func mutations(golden: Golden, seed: UInt64) throws {
         let file = try golden.stored()
         let decoder = FrameDecoder()

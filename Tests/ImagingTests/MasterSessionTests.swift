@@ -68,7 +68,7 @@ extension String {
     }
 }
 
-@Suite(.timeLimit(.minutes(3))) struct MasterSessionTests {
+@Suite(.timeLimit(.minutes(10))) struct MasterSessionTests {
     @Test func keyGStartsAndWhoeverDoesNotFitIsToldBefore() throws {
         try withPlainDisk { disk in
             let before = try sha256(disk)

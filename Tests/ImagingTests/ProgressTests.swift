@@ -329,7 +329,7 @@ struct ProgressInboxTests {
     }
 
     /// A screen that does not go on: the job does, and the screen gets the rest when it goes on.
-    @Test(.timeLimit(.minutes(1))) func aHaltedScreenHaltsNothing() {
+    @Test(.timeLimit(.minutes(10))) func aHaltedScreenHaltsNothing() {
         let progress = Progress()
         let halted = Condition()
         let isHalted = Mutex(true)
@@ -356,7 +356,7 @@ struct ProgressInboxTests {
         #expect(taken.withLock { $0.last } == .finished("done"))
     }
 
-    @Test(.timeLimit(.minutes(1))) func reportsComeByThemselves() {
+    @Test(.timeLimit(.minutes(10))) func reportsComeByThemselves() {
         let progress = Progress()
         progress.begin(.restoring, totalBytes: 1000, totalChunks: 100)
         let condition = Condition()

@@ -10,7 +10,7 @@ private func jq(_ filter: String, _ output: String) throws -> String {
     return try run("jq", "--slurp", "--raw-output", "--compact-output", filter, input: lines)
 }
 
-@Suite(.timeLimit(.minutes(3))) struct SessionProgressTests {
+@Suite(.timeLimit(.minutes(10))) struct SessionProgressTests {
     @Test func everyRoleTellsItsFigures() throws {
         let lan = try NamespaceLAN(stations: 2)
         try withPlainDisk { disk in

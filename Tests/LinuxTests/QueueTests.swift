@@ -24,7 +24,7 @@ import Testing
     }
 
     /// Nothing is lost or doubled between several producers and consumers.
-    @Test(.timeLimit(.minutes(1)), arguments: [1, 2, 7]) func losesNothing(capacity: Int) throws {
+    @Test(.timeLimit(.minutes(10)), arguments: [1, 2, 7]) func losesNothing(capacity: Int) throws {
         let queue = BoundedQueue<Int>(capacity: capacity)
         let perProducer = 5000
         let producers = (0..<3).map { producer in
@@ -52,7 +52,7 @@ import Testing
         }
     }
 
-    @Test(.timeLimit(.minutes(1))) func aFullQueueMakesTheProducerWait() throws {
+    @Test(.timeLimit(.minutes(10))) func aFullQueueMakesTheProducerWait() throws {
         let queue = BoundedQueue<Int>(capacity: 2)
         #expect(queue.put(0))
         #expect(queue.put(1))
@@ -69,7 +69,7 @@ import Testing
         #expect(queue.take() == 2)
     }
 
-    @Test(.timeLimit(.minutes(1))) func closingWakesWhoWaits() throws {
+    @Test(.timeLimit(.minutes(10))) func closingWakesWhoWaits() throws {
         let empty = BoundedQueue<Int>(capacity: 1)
         let full = BoundedQueue<Int>(capacity: 1)
         #expect(full.put(0))
@@ -146,7 +146,7 @@ import Testing
         }
     }
 
-    @Test(.timeLimit(.minutes(1))) func conditionsWakeAndTimeOut() throws {
+    @Test(.timeLimit(.minutes(10))) func conditionsWakeAndTimeOut() throws {
         let condition = Condition()
         let turn = Mutex(0)
         let other = Thread<Void>("other") {

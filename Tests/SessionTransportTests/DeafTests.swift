@@ -8,7 +8,7 @@ import TestSupport
 import Testing
 
 // One after the other: what is waited for here takes seconds of real time, beside simulations that take all there is.
-@Suite(.serialized, .timeLimit(.minutes(2))) struct DeafTests {
+@Suite(.serialized, .timeLimit(.minutes(10))) struct DeafTests {
     private static let prefix = "multicast from 10.77.0.1 does not reach this machine: "
     private static let back = "multicast reaches this machine again"
 

@@ -7,7 +7,7 @@ import Synchronization
 import TestSupport
 import Testing
 
-@Suite(.timeLimit(.minutes(2))) struct FaultTests {
+@Suite(.timeLimit(.minutes(10))) struct FaultTests {
     @Test func killedParticipantComesBack() throws {
         let lan = try NamespaceLAN(stations: 3)
         let image = MadeUpImage(chunks: 24, payloadBytes: 1 << 20)

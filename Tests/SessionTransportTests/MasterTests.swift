@@ -7,7 +7,7 @@ import Synchronization
 import TestSupport
 import Testing
 
-@Suite(.timeLimit(.minutes(2))) struct MasterTests {
+@Suite(.timeLimit(.minutes(10))) struct MasterTests {
     private func find(
         _ lan: NamespaceLAN, on machine: String, patience: UInt64 = 5 * second, interface: String? = nil
     ) throws -> FoundHost? {

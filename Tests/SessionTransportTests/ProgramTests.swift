@@ -50,7 +50,7 @@ import imgserv
     }
 }
 
-@Suite(.timeLimit(.minutes(2))) struct ProgramTests {
+@Suite(.timeLimit(.minutes(10))) struct ProgramTests {
     @Test(arguments: [
         (["serve"], 2, "imgserv: 'serve' belongs to a part of imgserv that does not exist yet\n"),
         (["mcast", "lab1"], 2, "Missing expected argument '-p <file>'"),

@@ -35,7 +35,7 @@ private func sha256(_ path: String) throws -> String {
     String(try run("sha256sum", "--binary", path).prefix(64))
 }
 
-@Suite(.serialized, .timeLimit(.minutes(3))) struct RecordingTests {
+@Suite(.serialized, .timeLimit(.minutes(10))) struct RecordingTests {
     /// Words of a host of `image` for `count` machines.
     private func host(_ image: String, _ count: Int, in directory: String, _ more: String...) throws
         -> [String]

@@ -7,7 +7,7 @@ import Synchronization
 import TestSupport
 import Testing
 
-@Suite(.timeLimit(.minutes(2))) struct SessionTests {
+@Suite(.timeLimit(.minutes(10))) struct SessionTests {
     @Test(arguments: [NamespaceLAN.Family.ipv4, .ipv6, .linkLocal])
     func threeParticipantsGetEveryByte(_ family: NamespaceLAN.Family) throws {
         let lan = try NamespaceLAN(stations: 3, family: family)
