@@ -43,7 +43,11 @@ static void restore(int number) {
     if (is_remembered) tcsetattr(STDIN_FILENO, TCSANOW, &settings);
     ssize_t written = write(STDOUT_FILENO, usual, sizeof usual - 1);
     (void)written;
-    if (number > 0 && number < most_signals && is_guarded[number]) sigaction(number, &previous[number], NULL);
+    // A second request to end, of whatever kind, ends: the terminal has been given back, nothing may draw on it.
+    if (number == SIGINT || number == SIGTERM || number == SIGHUP)
+        signal(number, SIG_DFL);
+    else if (number > 0 && number < most_signals && is_guarded[number])
+        sigaction(number, &previous[number], NULL);
     raise(number);
 }
 

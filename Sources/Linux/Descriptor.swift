@@ -59,12 +59,14 @@ package struct Descriptor: ~Copyable {
         return Descriptor(owning: copy, name: name)
     }
 
-    /// Fills `buffer` from `offset`; the end of the file inside the range is an error.
+    /// Fills `buffer` from `offset`; the end of the file inside the range is an error (ENXIO): a disk that was pulled
+    /// out, or a file that has shrunk, has no bad sectors.
     package func readFully(_ buffer: UnsafeMutableRawBufferPointer, at offset: UInt64) throws(SystemError) {
         let count = try unsafe read(buffer, at: offset)
         guard count == buffer.count else {
             throw SystemError(
-                "read \(buffer.count) bytes at \(offset) of \(name): it ends after \(count)", .ioError)
+                "read \(buffer.count) bytes at \(offset) of \(name): it ends after \(count)",
+                .noSuchAddressOrDevice)
         }
     }
 

@@ -12,12 +12,15 @@ package final class Keyboard: Sendable {
     private let wakeup: Wakeup
     private let reader: Mutex<Thread<Void>?>
 
+    /// Whether standard input is a terminal, at which somebody may be.
+    package static var isThere: Bool { isatty(0) == 1 }
+
     /// Calls `pressed` on a thread of its own with each character typed; nil where standard input is no terminal.
     ///
     /// A key that sends several bytes, such as an arrow, is passed over.
     package init?(pressed: @escaping @Sendable (Character) -> Void) throws(SystemError) {
         let input: Int32 = 0
-        guard isatty(input) == 1 else { return nil }
+        guard Keyboard.isThere else { return nil }
         let wakeup = try Wakeup()
         let poller = try Poller()
         try poller.add(wakeup.number, token: Token.end, .readable)

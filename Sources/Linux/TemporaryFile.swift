@@ -5,8 +5,8 @@ internal import SystemPackage
 
 /// A file written without a name and linked to its name when it is complete.
 ///
-/// Where the file system knows no nameless files (O_TMPFILE), a name ending in ".part" is used and removed on
-/// failure; only then can a killed process leave something behind, and never under the final name.
+/// Where the file system knows no nameless files (O_TMPFILE), a name of its own ending in ".part" is used and removed
+/// on failure; only then can a killed process leave something behind, and never under the final name.
 package final class TemporaryFile: Sendable {
     private let path: String
     private let partPath: String?
@@ -23,10 +23,12 @@ package final class TemporaryFile: Sendable {
             file = try Descriptor(opening: directory, [.readWrite, nameless])
             partPath = nil
         } catch {
-            let part = path + ".part"
+            // Two machines may write to the same name on one server: each has its own file until it is whole.
+            let part = "\(path).\(Random.bytes(6).map { String($0, radix: 16) }.joined()).part"
             switch error.errno {
             case .notSupported, .isDirectory, .invalidArgument:
-                file = try Descriptor(opening: part, [.readWrite, .create, .truncate])
+                let new = Descriptor.Options(rawValue: O_EXCL | O_NOFOLLOW)
+                file = try Descriptor(opening: part, [.readWrite, .create, new])
                 partPath = part
             default:
                 throw SystemError("create \(path)", error.errno)

@@ -28,8 +28,9 @@ package struct FoundHost: Equatable, Sendable, CustomStringConvertible {
 /// Another host of the same name; its announcement was signed.
 struct Rival {
     let key: PublicKey
-    /// Whether its session has started.
+    /// Whether its session has started, and whether anybody has registered there.
     var isRunning: Bool
+    var hasParticipants: Bool
 }
 
 /// How many signatures of strangers may be checked now: a flood of announcements must cost little.
@@ -58,8 +59,10 @@ extension HostMachine {
         else { return }
         let known = rivals.firstIndex { $0.key == claim.hostKey }
         if let known {
-            // All that can change what is to be done is that it starts.
-            guard !rivals[known].isRunning, claim.state == .running else { return }
+            // All that can change what is to be done is that it starts, or that somebody registers there.
+            guard !rivals[known].isRunning && claim.state == .running
+                || !rivals[known].hasParticipants && claim.joined > 0
+            else { return }
         } else {
             guard rivals.count < Tuning.mostHosts else { return }
         }
@@ -67,11 +70,19 @@ extension HostMachine {
         let other = FoundHost(announce, from: from.address)
         if let known {
             rivals[known].isRunning = other.isRunning
+            rivals[known].hasParticipants = other.joined > 0
         } else {
-            rivals.append(Rival(key: announce.hostKey, isRunning: other.isRunning))
+            rivals.append(
+                Rival(
+                    key: announce.hostKey, isRunning: other.isRunning, hasParticipants: other.joined > 0))
         }
         let isFirst = announce.hostKey.bytes.lexicographicallyPrecedes(hostKey.bytes)
-        if configuration.yields, session.state == .registering, other.isRunning || isFirst {
+        // A room that waits here is not led away by a newcomer nobody waits for.
+        let yields =
+            session.joined > 0
+            ? other.joined > 0 && (other.isRunning || isFirst)
+            : other.joined > 0 || other.isRunning || isFirst
+        if configuration.yields, session.state == .registering, yields {
             otherHost = other
             return stop(
                 .yielded, reason: "the session \(configuration.name) is hosted by \(other)", now: now)

@@ -68,7 +68,10 @@ extension ParticipantMachine {
     private mutating func forget(_ index: Int, after bytes: RawSpan, now: UInt64) {
         guard signatures.take(now: now), (try? AnnounceMessage(from: bytes)) != nil else { return }
         candidates.remove(at: index)
-        if candidates.isEmpty { firstFound = nil }
+        if candidates.isEmpty {
+            firstFound = nil
+            if accepted == nil { emit(.event(.lostSight)) }
+        }
         if disputeSince != nil { settleDispute(now: now) }
     }
 
@@ -276,6 +279,7 @@ extension ParticipantMachine {
             isRejoining = true
             if wasInSession { emit(.event(.lostHost(reason))) }
         } else {
+            emit(.event(.lostSight))
             emit(.event(.notice("\(reason); searching again")))
         }
     }

@@ -133,6 +133,8 @@ package enum ParticipantEvent: Sendable {
     case notice(String)
     /// The host is gone, with the reason; it is being searched for and what has been received stays.
     case lostHost(String)
+    /// The host that was found is not one after all, or is gone before it let us in: the search goes on.
+    case lostSight
     case rejoined
     /// The end; nothing more comes.
     case ended(ParticipantEnd)

@@ -16,11 +16,17 @@ package protocol FrameProvider: Sendable {
     ///
     /// The host then asks for as many more ahead, as far as its memory for frames goes.
     var concurrency: Int { get }
+
+    /// No frame is wanted any more: calls under way may end with an error, so that nobody waits for a dying disk.
+    func end()
 }
 
 extension FrameProvider {
     /// One at a time, as a file is read best.
     package var concurrency: Int { 1 }
+
+    /// A file's reads end soon by themselves.
+    package func end() {}
 }
 
 /// Loads frames in the order they were asked for; the answers come in any order.

@@ -68,7 +68,10 @@ package final class HostRunner: Sendable {
     /// Hosts the session until it has ended and everyone connected has been told; call it once.
     package func run() throws -> HostOutcome {
         let loader = FrameLoader(frames, waking: wakeup)
-        defer { loader.stop() }
+        defer {
+            frames.end()
+            loader.stop()
+        }
         var configuration = configuration
         // More than a year is as good as for ever.
         configuration.startTime = startDelay.map { MonotonicClock.now() + min($0, .max / 2) }

@@ -8,18 +8,21 @@ package enum HostSearch {
     /// How often it is asked, and how soon a cancellation is noticed, in nanoseconds.
     private static let interval = second / 2
     private static let attention = 100 * millisecond
+    /// How long others may contradict somebody who answered, in nanoseconds.
+    private static let contradiction = second
     /// Routers the question may pass.
     private static let ttl: UInt8 = 16
     /// Signatures that are checked: a flood of announcements must not keep the search busy.
     private static let mostChecks = 64
 
     /// Asks for the session several times within `patience` nanoseconds, on the interface called `interface` or on all,
-    /// and returns the first host that answers or announces it; nil: nobody has, or `isCancelled` holds.
+    /// and returns the host that answers or announces it; nil: nobody has, or `isCancelled` holds. Somebody who answered
+    /// is not believed before others have had a second to contradict.
     ///
     /// A session that has ended does not count. Blocks the calling thread, in whose network namespace it looks; afterwards
     /// no socket is left.
     ///
-    /// - Throws: `TransportError` where there is no such interface, or no discovery on this machine.
+    /// - Throws: `TransportError` where there is no such interface, no discovery on this machine, or two hosts of the name.
     package static func find(
         session: String, interface: String?, patience: UInt64, isCancelled: () -> Bool
     ) throws -> FoundHost? {
@@ -28,14 +31,15 @@ package enum HostSearch {
         let finder = try HostFinder(session: session, ttl: ttl, poller: poller, firstToken: 0)
         let question = SeekMessage(participant: GUID(random: Random.bytes(16)), session: session).encode()
         let buffer = AlignedBuffer(capacity: 64 * 1024)
-        let end = MonotonicClock.now() + patience
+        var end = MonotonicClock.now() + patience
         var nextQuestion = MonotonicClock.now()
         var checks = 0
         var found: FoundHost?
         var ready: [Poller.Event] = []
-        while found == nil, !isCancelled() {
+        var other: FoundHost?
+        while other == nil, !isCancelled() {
             let now = MonotonicClock.now()
-            guard now < end else { return nil }
+            guard now < end else { return found }
             if now >= nextQuestion {
                 _ = finder.ask(question, on: interface)
                 nextQuestion = now + interval
@@ -43,16 +47,26 @@ package enum HostSearch {
             try poller.wait(until: min(end, nextQuestion, now + attention), into: &ready)
             for event in ready {
                 finder.receive(event.token, into: buffer) { datagram, from in
-                    guard found == nil, checks < mostChecks, AnnounceMessage.claims(session, in: datagram)
+                    guard other == nil, checks < mostChecks, AnnounceMessage.claims(session, in: datagram)
                     else { return }
                     checks += 1
                     guard let announce = try? AnnounceMessage(from: datagram), announce.state != .ended else {
                         return
                     }
-                    found = FoundHost(announce, from: from.address)
+                    let host = FoundHost(announce, from: from.address)
+                    if let found, found.fingerprint != host.fingerprint {
+                        other = host
+                    } else {
+                        if found == nil { end = min(end, MonotonicClock.now() + contradiction) }
+                        found = host
+                    }
                 }
             }
         }
-        return found
+        if let found, let other {
+            throw TransportError(
+                "two hosts announce the session \(session): \(found) and \(other); end one of them first")
+        }
+        return isCancelled() ? nil : found
     }
 }

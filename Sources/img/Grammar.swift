@@ -62,10 +62,17 @@ package enum Grammar {
         var given: Set<String> = []
         for word in words.dropFirst() {
             if takesValue || (word.hasPrefix("-") && word.count > 1) {
+                let option = String(word.prefix { $0 != "=" })
+                if !takesValue, option != "--exclude", valueOptions.contains(option),
+                    !given.insert(option).inserted
+                {
+                    throw UsageError("'\(word)' gives a second value for the same word")
+                }
                 takesValue = !takesValue && valueOptions.contains(word)
                 arguments.append(word)
             } else if positional < positionalCount(mode), !isOptionWord(word, of: mode) {
                 if mode == .info, word.lowercased() == "zisd" { throw missing(word, mode) }
+                if mode == .session { try expectName(word) }
                 positional += 1
                 arguments.append(word)
             } else {
@@ -115,6 +122,15 @@ package enum Grammar {
         guard let equals = word.firstIndex(of: "="), mode != .session else { return false }
         let key = word[..<equals].lowercased()
         return keys(mode)[String(key)] != nil
+    }
+
+    /// A forgotten name would turn a role into one: somebody who is to be the master would wait to be overwritten.
+    private static func expectName(_ word: String) throws(UsageError) {
+        let key = word.lowercased().prefix { $0 != "=" }
+        let isKey = word.contains("=") && keys(.session)[String(key)] != nil
+        guard !isKey, !["master", "client"].contains(word.lowercased()) else {
+            throw UsageError("'session' lacks the session's name before '\(word)'")
+        }
     }
 
     private static func keys(_ mode: Mode) -> [String: Word] {

@@ -196,7 +196,7 @@ extension String {
     }
 
     /// Nobody presses g here: the second master has no disks= and would take this machine's own.
-    @Test func theSecondMasterOfAWaitingSessionTakesPartOrIsRefused() throws {
+    @Test func theSecondMasterOfAWaitingSessionIsAskedOrRefused() throws {
         try withPlainDisk { disk in
             let before = try sha256(disk)
             try Room.with(3) { room in
@@ -210,12 +210,16 @@ extension String {
                 #expect(named.status == 1)
                 #expect(named.errors.contains("session lab1 has a master already, \(who)"), "\(named.errors)")
                 #expect(named.errors.contains("img session lab1 client disks="), "\(named.errors)")
+                // Nobody is there to agree.
+                let alone = try runAnyway(room.station(0, "master"))
+                #expect(alone.status == 1)
+                #expect(alone.errors.contains("nobody is here to say"), "\(alone.errors)")
                 let second = try Typist(
-                    room.station(1, "master"), .init(when: "TAKES PART IN IT INSTEAD", press: "\u{3}"))
+                    room.station(1, "master"), .init(when: "Press c to take part", press: "\u{3}"))
                 let follower = try second.wait()
                 #expect(follower.status == .exited(1), "\(follower.screen)")
                 #expect(follower.screen.contains("session lab1 has a master already: \(who)"))
-                #expect(follower.screen.contains("ITS DISKS WILL BE OVERWRITTEN once the session starts: "))
+                #expect(follower.screen.contains("ITS DISKS WILL THEN BE OVERWRITTEN: "))
                 #expect(follower.isTerminalAsBefore)
                 let machine = try room.machine(2, size: nil)
                 #expect(try machine.wait().status == .exited(1))

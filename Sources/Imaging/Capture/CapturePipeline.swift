@@ -90,6 +90,7 @@ package final class CapturePipeline: Sendable {
         consume: (FrameHeader, [UInt8], UnsafeRawBufferPointer) throws -> Void
     ) throws {
         failure.whenFailed { [self] in
+            self.reader.end()
             pool.close()
             contents.close()
             frames.close()

@@ -27,8 +27,8 @@ package final class LiveFrames: FrameProvider {
     private let reader: RescuingReader
     private let workers: BoundedQueue<Worker>
     private let unreadable = Mutex<Set<ClosingRecord.Unreadable>>([])
-    /// Called once with each range that cannot be read: the image's disk from 0, and the range.
-    private let whenUnreadable: @Sendable (Int, Extent) -> Void
+    /// Called once for each chunk with what cannot be read of it: the image's disk from 0, and the ranges.
+    private let whenUnreadable: @Sendable (Int, [Extent]) -> Void
     private let content = Atomic<UInt64>(0)
     private let encoded = Atomic<UInt64>(0)
 
@@ -51,7 +51,7 @@ package final class LiveFrames: FrameProvider {
     /// zeros, by the thread that asks for the frame.
     package init(
         _ plan: CapturePlan, compression: Compression,
-        whenUnreadable: @escaping @Sendable (Int, Extent) -> Void
+        whenUnreadable: @escaping @Sendable (Int, [Extent]) -> Void
     ) throws {
         layout = plan.layout
         items = plan.items.sorted { $0.number < $1.number }
@@ -97,6 +97,8 @@ package final class LiveFrames: FrameProvider {
         return frame
     }
 
+    package func end() { reader.end() }
+
     /// Gives the disks their read-only flags back as they were; call it when no frame is asked for any more.
     package func close() throws { try source.close() }
 
@@ -104,12 +106,11 @@ package final class LiveFrames: FrameProvider {
     package var unreadableRanges: [ClosingRecord.Unreadable] { unreadable.withLock { Array($0) } }
 
     private func note(_ lost: [Extent], disk: Int) {
-        for extent in lost {
-            let range = ClosingRecord.Unreadable(disk: disk, extent: extent)
-            // A later sweep finds the same ranges again.
-            let isNew = unreadable.withLock { $0.insert(range).inserted }
-            if isNew { whenUnreadable(disk, extent) }
+        // A later sweep finds the same ranges again.
+        let new = unreadable.withLock { known in
+            lost.filter { known.insert(ClosingRecord.Unreadable(disk: disk, extent: $0)).inserted }
         }
+        if !new.isEmpty { whenUnreadable(disk, new) }
     }
 
     private func item(_ number: UInt32) -> CaptureItem? {

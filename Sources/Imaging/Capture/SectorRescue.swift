@@ -35,6 +35,7 @@ package final class RescuingReader: Sendable {
     private let pieces: [UInt64]
     private let limits: Limits
     private let standing: Mutex<[Standing]>
+    private let isEnding = Atomic<Bool>(false)
 
     /// Reads from `source`.
     ///
@@ -96,6 +97,9 @@ package final class RescuingReader: Sendable {
         return unreadable
     }
 
+    /// Nobody waits for anything any more: reads that try again end with an error.
+    package func end() { isEnding.store(true, ordering: .relaxed) }
+
     private func lost(of extent: Extent, _ disk: Int) -> ExtentSet {
         standing.withLock { $0[disk].lost.isEmpty ? ExtentSet() : $0[disk].lost.intersection(extent) }
     }
@@ -141,6 +145,7 @@ package final class RescuingReader: Sendable {
     private func attempt(
         _ extent: Extent, _ disk: Int, _ bytes: UnsafeMutableRawBufferPointer
     ) throws -> Bool {
+        guard !isEnding.load(ordering: .relaxed) else { throw ImagingError("the capture was ended") }
         let began = MonotonicClock.now()
         do {
             try unsafe source.read(bytes, disk: disk, offset: extent.offset)

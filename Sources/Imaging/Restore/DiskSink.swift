@@ -10,6 +10,8 @@ package final class DiskSink: ContentSink {
     private let layout: ChunkLayout
     private let assignments: [RestorePlan.Assignment]
     private let writers = Mutex<[DiskWriter]>([])
+    /// The disks whose partitions were deleted, or begun to be.
+    private let touched = Mutex<[String]>([])
     private let progress: Progress
 
     /// `progress` is told each step that a person wants to see.
@@ -27,6 +29,7 @@ package final class DiskSink: ContentSink {
         for assignment in assignments {
             let target = assignment.target
             progress.note("deleting the partitions of \(target.path)")
+            touched.withLock { $0.append(target.path) }
             try DiskEraser.erase(target, named: assignment.rule == .named)
             let writer = try DiskWriter(target, named: assignment.rule == .named)
             writers.withLock { $0.append(writer) }
@@ -70,7 +73,7 @@ package final class DiskSink: ContentSink {
     }
 
     package func abandon() {
-        let touched = writers.withLock { $0.map(\.name) }
+        let touched = touched.withLock { $0 }
         if !touched.isEmpty {
             let names = touched.joined(separator: ", ")
             progress.note(

@@ -140,8 +140,13 @@ package final class RestorePipeline: Sendable {
     /// The first proven chunk opens the gate: only now is anything on a disk touched.
     private func prepareOnce() throws {
         try gate.locked {
+            // Whoever waited at the gate while the first one failed must not begin again.
+            try failure.rethrow()
             guard !isPrepared.withLock({ $0 }) else { return }
-            try sink.prepare()
+            do { try sink.prepare() } catch {
+                failure.record(error)
+                throw error
+            }
             isPrepared.withLock { $0 = true }
         }
     }

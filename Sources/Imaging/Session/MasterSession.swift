@@ -66,6 +66,8 @@ package final class MasterSession: Sendable {
     private let compression: Compression
     private let progress: Progress
     private let interruption = MapInterruption()
+    /// When it starts by the clock: reckoned when it was asked for, since the plan may take minutes.
+    private let startsAt: UInt64?
     private let state: Mutex<State>
 
     /// How long somebody who hosts the name already is looked for, in nanoseconds: two announcements.
@@ -90,6 +92,7 @@ package final class MasterSession: Sendable {
         self.options = options
         self.compression = compression
         self.progress = progress
+        startsAt = options.start.map { MonotonicClock.now() + $0.delay(from: WallClock.now()) }
         state = Mutex(State())
     }
 
@@ -111,7 +114,6 @@ package final class MasterSession: Sendable {
     /// The disks are as before when this returns or throws.
     /// - Throws: Where nothing can be captured (a disk in use, a hibernated system) or hosted.
     package func run() throws -> Outcome {
-        let interface = try HostInterface.choose(named: options.interface, address: nil)
         if !options.planOnly {
             progress.enter(.searching)
             progress.note("looking whether somebody hosts the session \(options.name.onScreen) already")
@@ -128,7 +130,9 @@ package final class MasterSession: Sendable {
             try plan.release()
             return .planned
         }
-        let outcome = Result { try host(plan, on: interface) }
+        let outcome = Result {
+            try host(plan, on: try HostInterface.choose(named: options.interface, address: nil))
+        }
         // Whatever happened, the disks are given back; that this failed is worth an error only after a success.
         let released = Result { try plan.release() }
         let result = try outcome.get()
@@ -163,15 +167,17 @@ package final class MasterSession: Sendable {
     }
 
     private func host(_ plan: CapturePlan, on interface: HostInterface) throws -> Outcome {
-        let frames = try LiveFrames(plan, compression: compression) { [self] disk, extent in
-            // Frames are asked for by the runner, so there is one.
+        let frames = try LiveFrames(plan, compression: compression) { [self] disk, extents in
+            // One sentence for each chunk, or a bad disk would take the control connections for itself.
             let sectors = UnreadableSectors(
-                [ClosingRecord.Unreadable(disk: disk, extent: extent)], disks: plan.manifest.disks)
-            for run in sectors.runs {
-                state.withLock { $0.runner }?.notify(
-                    "disk \(run.disk) (\(plan.sources[disk].disk.path)): \(run.counted) from \(run.sector) "
-                        + (run.count == 1 ? "is" : "are") + " sent as zeros")
-            }
+                extents.map { ClosingRecord.Unreadable(disk: disk, extent: $0) }, disks: plan.manifest.disks)
+            guard let run = sectors.runs.first else { return }
+            let more = sectors.runs.count - 1
+            // Frames are asked for by the runner, so there is one.
+            state.withLock { $0.runner }?.notify(
+                "disk \(run.disk) (\(plan.sources[disk].disk.path)): \(run.counted) from \(run.sector) "
+                    + (more > 0 ? "and \(more.counted("place")) behind them " : "")
+                    + (run.count == 1 && more == 0 ? "is" : "are") + " sent as zeros")
         }
         let outcome = Result { try host(plan, frames, on: interface) }
         settle()
@@ -192,7 +198,7 @@ package final class MasterSession: Sendable {
             interface: interface)
         settings.participants = options.clients
         settings.registrationTimeout = options.wait?.nanoseconds
-        settings.startDelay = options.start?.delay(from: WallClock.now())
+        settings.startDelay = startDelay
         settings.rate = options.rate
         settings.ttl = options.ttl
         settings.linger = UInt64(options.linger * 60e9)
@@ -254,6 +260,14 @@ package final class MasterSession: Sendable {
                 disks: plan.sources.map(\.disk.path), nanoseconds: started.map { now - $0 } ?? 0))
     }
 
+    /// Nanoseconds until the start by the clock; nil without one.
+    private var startDelay: UInt64? {
+        startsAt.map { time in
+            let now = MonotonicClock.now()
+            return time > now ? time - now : 0
+        }
+    }
+
     /// What the session waits for, in words.
     private var waiting: String {
         var parts: [String] = []
@@ -261,7 +275,7 @@ package final class MasterSession: Sendable {
         if let wait = options.wait {
             parts.append("\(wait.nanoseconds.asWait) after the last one registered")
         }
-        if let start = options.start { parts.append("in \(start.delay(from: WallClock.now()).asWait)") }
+        if let startDelay { parts.append("in \(startDelay.asWait)") }
         guard !parts.isEmpty else { return "the session starts when somebody says so" }
         return "the session starts \(parts.joined(separator: ", or "))"
     }

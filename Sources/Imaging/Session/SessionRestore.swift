@@ -108,6 +108,7 @@ package final class SessionRestore: Sendable {
         runner = try ParticipantRunner(settings) { event in
             switch event {
             case .found(let endpoint, _): sighting.host.withLock { $0 = endpoint }
+            case .lostSight: sighting.host.withLock { $0 = nil }
             case .accepted: progress.enter(.waiting)
             case .waiting(let joined, let stillNeeded):
                 progress.register(joined: joined, stillNeeded: stillNeeded)
@@ -306,7 +307,7 @@ package final class SessionRestore: Sendable {
         case .lostHost(let reason):
             "lost the host (\(reason.onScreen)); looking for it, what was received stays"
         case .rejoined: "back in the session"
-        case .frame, .complete, .ended: nil
+        case .lostSight, .frame, .complete, .ended: nil
         }
     }
 }

@@ -18,6 +18,8 @@ package final class StationSession: Sendable {
         /// nil: takes part when a host appears, unless somebody makes this machine the master before.
         package var role: Role?
         package var participant: SessionRestore.Options
+        /// Whether somebody at this machine can call `takePartInstead`.
+        package var isAttended = false
         package var master: MasterSession.Options
 
         package init(role: Role?, participant: SessionRestore.Options, master: MasterSession.Options) {
@@ -40,6 +42,8 @@ package final class StationSession: Sendable {
         /// It waits for a host; `canBecomeMaster` is whether `becomeMaster` would do something.
         case searching(canBecomeMaster: Bool)
         case receiving
+        /// It was to be the master and another one is: `takePartInstead` lets its disks be overwritten.
+        case asking
         /// It is the master, and `startNow` starts the session unless it has started.
         case master
     }
@@ -54,6 +58,9 @@ package final class StationSession: Sendable {
         var part = Part.none
         /// Somebody made this machine the master.
         var isTurning = false
+        /// Another master was found: whether this machine may be overwritten is asked, and was answered.
+        var isAsking = false
+        var hasAgreed = false
         var cancelled: String?
     }
 
@@ -73,6 +80,7 @@ package final class StationSession: Sendable {
     /// What a screen shows now.
     package var standing: Standing {
         let now = state.withLock { $0 }
+        if now.isAsking { return .asking }
         switch now.part {
         case .none: return .searching(canBecomeMaster: false)
         case .participant(let restore):
@@ -90,7 +98,14 @@ package final class StationSession: Sendable {
         do {
             return try takePart(options.participant)
         } catch {
-            guard state.withLock({ $0.isTurning && $0.cancelled == nil }) else { throw error }
+            // Whoever has found a host meanwhile may have begun to write.
+            let turns = state.withLock { state in
+                guard case .participant(let restore) = state.part, restore.foundHost == nil else {
+                    return false
+                }
+                return state.isTurning && state.cancelled == nil
+            }
+            guard turns else { throw error }
         }
         return try host()
     }
@@ -121,6 +136,9 @@ package final class StationSession: Sendable {
         case .nothing: break
         }
     }
+
+    /// Agrees that this machine takes part in another master's session, which overwrites its disks.
+    package func takePartInstead() { state.withLock { $0.hasAgreed = $0.isAsking } }
 
     /// Starts the session with whoever is there, if this machine is its master.
     package func startNow() {
@@ -158,6 +176,10 @@ package final class StationSession: Sendable {
                 guard let result = try restore.run() else { return .planned }
                 return .received(result)
             } catch let error as HostYielded {
+                guard options.key == nil else {
+                    throw ImagingError("\(error): the host with the key \(options.key ?? "") is no more")
+                }
+                guard !state.withLock({ $0.isTurning }) else { throw error }
                 progress.note("\(error); looking for it")
             }
         }
@@ -201,10 +223,38 @@ package final class StationSession: Sendable {
         let targets = try LocalDisks(DiskInventory.Context(), words: nil).all
             .filter { $0.refusals(for: .restore, named: false).isEmpty }
             .map { "\($0.path) (\($0.size.asBytes))" }
+        guard options.isAttended else {
+            throw ImagingError(
+                "session \(name) has a master already, \(who), and nobody is here to say that this machine, whose disks "
+                    + "were to be sent, may be overwritten: 'img session \(name) client' takes part in it")
+        }
         progress.note(
-            "THIS MACHINE TAKES PART IN IT INSTEAD, AND ITS DISKS WILL BE OVERWRITTEN once the session starts: "
-                + (targets.isEmpty ? "none is eligible" : targets.joined(separator: ", ")) + "; Ctrl-C leaves"
-        )
+            "This machine can take part in it instead. ITS DISKS WILL THEN BE OVERWRITTEN: "
+                + (targets.isEmpty ? "none is eligible" : targets.joined(separator: ", "))
+                + ". Press c to take part, Ctrl-C to leave.", .warning)
+        try waitForAgreement()
+        // A person may take their time: the session may run by now, or somebody else may host it.
+        let still = try HostSearch.find(
+            session: options.master.name, interface: options.master.interface,
+            patience: StationSession.searchPatience,
+            isCancelled: { state.withLock { $0.cancelled != nil } })
+        try enter(.none)
+        guard let still else { throw ImagingError("session \(name) has no host any more: \(who) is gone") }
+        guard still.fingerprint == other.fingerprint, !still.isRunning else { return try follow(still) }
         return try takePart(part)
     }
+
+    /// Returns when a person has agreed; throws when the session is cancelled.
+    private func waitForAgreement() throws {
+        state.withLock { ($0.isAsking, $0.hasAgreed) = (true, false) }
+        defer { state.withLock { $0.isAsking = false } }
+        while !state.withLock({ $0.hasAgreed }) {
+            try enter(.none)
+            MonotonicClock.sleep(nanoseconds: StationSession.attention)
+        }
+    }
+
+    /// How soon a key is noticed, and how long a host that was found before is looked for, in nanoseconds.
+    private static let attention = second / 10
+    private static let searchPatience = 3 * second
 }

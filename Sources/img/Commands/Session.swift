@@ -20,7 +20,8 @@ struct SessionCommand: ParsableCommand {
             are captured and sent while they are read; they are only read.
 
               client       take part
-              master       send this machine's disks; if somebody is the master already, take part instead
+              master       send this machine's disks; if somebody is the master already, it is said who, and the key c
+                           takes part there instead
               (neither)    take part when a host appears; the key m makes this machine the master before
 
             The master starts with the key g, and by itself with one of these; the first that comes true counts:
@@ -146,6 +147,7 @@ struct SessionCommand: ParsableCommand {
             switch key {
             case "m", "M": station.becomeMaster()
             case "g", "G": station.startNow()
+            case "c", "C": station.takePartInstead()
             default: break
             }
         }
@@ -155,6 +157,7 @@ struct SessionCommand: ParsableCommand {
             switch station.standing {
             case .searching(canBecomeMaster: true) where hasKeys: "press m to make this machine the master"
             case .master where hasKeys: "press g to start"
+            case .asking: "press c to take part and have this machine's disks overwritten"
             case .searching, .receiving, .master: ""
             }
         }
@@ -194,8 +197,10 @@ struct SessionCommand: ParsableCommand {
             name: name, interface: interface, disks: disks?.asDiskList, file: file, key: key, verify: verify,
             planOnly: planOnly)
         part.ttl = ttl
-        return StationSession.Options(
+        var station = StationSession.Options(
             role: master ? .master : client ? .participant : nil, participant: part, master: host)
+        station.isAttended = Keyboard.isThere && !json
+        return station
     }
 
     private func finish(_ result: SessionRestore.Result, _ progress: Progress) {

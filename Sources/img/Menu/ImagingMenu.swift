@@ -119,12 +119,14 @@ extension Menu {
         _ body: @escaping @Sendable () throws -> Value
     ) throws -> Value {
         let notices = Notices(progress)
-        return try screen.run(
-            { LiveFrame(title: title, lineCount: 5, tableHeight: 4) }, cancellation,
-            showing: {
-                notices.update()
-                return LiveContent(progress.report(), notices)
-            }, body)
+        do {
+            return try screen.run(
+                { LiveFrame(title: title, lineCount: 5, tableHeight: 4) }, cancellation,
+                showing: {
+                    notices.update()
+                    return LiveContent(progress.report(), notices)
+                }, body)
+        } catch { throw notices.failure(error) }
     }
 }
 

@@ -25,6 +25,12 @@ final class Job<Value: Sendable>: Sendable {
     var result: Result<Value, any Error>? { box.result.withLock { $0 } }
 }
 
+/// A job that failed, with all that went wrong on the way: a disk that is left empty above all.
+struct JobFailure: Error {
+    let text: String
+    let problems: [String]
+}
+
 /// How a job is ended before its time.
 struct Cancellation {
     /// What is asked before; nil asks nothing.
@@ -54,6 +60,14 @@ final class Notices {
             }
         }
         lines = lines.suffix(Notices.kept)
+    }
+
+    /// What `error`, with which the job ended, is to be told as: with every warning and error that came before.
+    func failure(_ error: any Error) -> any Error {
+        if error is MenuInterruption || error is MenuError { return error }
+        update()
+        let text = "\(error)"
+        return JobFailure(text: text, problems: problems.filter { $0 != text })
     }
 
     deinit { inbox.close() }
@@ -139,7 +153,9 @@ extension Screen {
     func tell(_ error: any Error) throws {
         if let error = error as? MenuInterruption { throw error }
         if let error = error as? MenuError { throw error }
-        let text = "\(error)"
-        try show(text == Screen.cancelled ? "Cancelled" : "Error", [text])
+        let failure = error as? JobFailure ?? JobFailure(text: "\(error)", problems: [])
+        try show(
+            failure.text == Screen.cancelled ? "Cancelled" : "Error",
+            [failure.text] + (failure.problems.isEmpty ? [] : [""] + failure.problems))
     }
 }

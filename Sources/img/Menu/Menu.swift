@@ -87,7 +87,10 @@ struct Menu {
 extension String {
     /// The words of a line in which disks are typed, as in disks=; nil for an empty line.
     var asTypedDisks: [String]? {
-        let words = split { $0 == "," || $0 == " " }.map(String.init)
-        return words.isEmpty ? nil : words
+        // A file that stands for a disk may have a blank in its name.
+        let words = split(separator: ",").map { word in
+            String(word.drop { $0 == " " }.reversed().drop { $0 == " " }.reversed())
+        }
+        return words.allSatisfy(\.isEmpty) ? nil : words
     }
 }

@@ -76,21 +76,27 @@ extension Menu {
         let cancellation = Cancellation(
             question: ["End the session now? The clients are left without a complete image."],
             cancel: { master.cancel($0) })
-        let outcome = try screen.run(
-            { MasterStage(progress.report()).frame(name) }, cancellation,
-            pressed: { _ in master.startNow() },
-            showing: {
-                notices.update()
-                let report = progress.report()
-                return MasterStage(report).content(report, notices)
-            }
-        ) { try master.run() }
+        let outcome: MasterSession.Outcome
+        do {
+            outcome = try screen.run(
+                { MasterStage(progress.report()).frame(name) }, cancellation,
+                pressed: { _ in master.startNow() },
+                showing: {
+                    notices.update()
+                    let report = progress.report()
+                    return MasterStage(report).content(report, notices)
+                }
+            ) { try master.run() }
+        } catch { throw notices.failure(error) }
         switch outcome {
         case .planned: break
         case .hosted(let report):
             let lines = report.lines(progress.complete())
             try screen.show(
                 report.isDone ? "Session \(name) is done" : "Session \(name): \(report.result)", lines)
+        case .taken(let other) where other.isRunning:
+            throw ImagingError(
+                "session \(name) already runs, hosted by \(other.who): as a client this machine takes part in it")
         case .taken(let other):
             let question = [
                 "Session \(name) has a master already: \(other.who).", "",
@@ -149,19 +155,26 @@ extension Menu {
         let name = options.name
         let progress = Progress(session: name)
         let notices = Notices(progress)
-        let session = try SessionRestore(options, progress: progress)
-        let result = try screen.run(
-            { ClientStage(progress.report()).frame(name) },
-            Cancellation(
-                question: ["Leave the session now? A disk that was begun is left without partitions."],
-                cancel: { session.cancel($0) }),
-            showing: {
-                notices.update()
-                let report = progress.report()
-                return ClientStage(report).content(report, notices)
-            }
-        ) { try session.run() }
-        guard let result else { return true }
+        // The same as the command's: it begins anew where two masters have settled who hosts the session.
+        let session = StationSession(
+            StationSession.Options(
+                role: .participant, participant: options, master: MasterSession.Options(name: name)),
+            progress: progress)
+        let outcome: StationSession.Outcome
+        do {
+            outcome = try screen.run(
+                { ClientStage(progress.report()).frame(name) },
+                Cancellation(
+                    question: ["Leave the session now? A disk that was begun is left without partitions."],
+                    cancel: { session.cancel($0) }),
+                showing: {
+                    notices.update()
+                    let report = progress.report()
+                    return ClientStage(report).content(report, notices)
+                }
+            ) { try session.run() }
+        } catch { throw notices.failure(error) }
+        guard case .received(let result) = outcome else { return true }
         let lines = [result.summary(name, progress.complete())] + result.warnings + [result.network]
         try screen.show("Session \(name) is done", lines)
         return true

@@ -120,11 +120,16 @@ private struct Layout {
     let listHeights: [Int: Int]
     let labelWidth: Int
 
+    /// Columns of a window that an entry, its frame and the gaps need at least.
+    private static let leastEntry = 16
+
     init(_ page: Page, room: (width: Int, height: Int)) {
-        labelWidth =
+        let longestLabel =
             page.fields.filter(\.isEntry).map { field in
                 if case .entry(let label, _) = field { label.plain.utf8.count + 1 } else { 0 }
             }.max() ?? 0
+        // An entry keeps some columns, whatever its label says; newt does not survive a negative width.
+        labelWidth = max(0, min(longestLabel, room.width - Layout.leastEntry))
         let buttons = page.buttons.reduce(0) { $0 + Button.width($1) + 2 }
         let wanted =
             ([page.title.plain.utf8.count + 4, buttons, 30] + page.fields.map(\.width)
@@ -184,10 +189,10 @@ private struct ShownPage {
                             current: current, choosesByEnter: true)))
                 top += height
             case .entry(let label, let value):
-                _ = Label(form, left: 1, top: top, label)
+                _ = Label(form, left: 1, top: top, String(label.plain.prefix(layout.labelWidth)))
                 let left = 1 + layout.labelWidth + 1
                 parts.append(
-                    .entry(Entry(form, left: left, top: top, width: layout.width - left - 1, value: value)))
+                    .entry(Entry(form, left: left, top: top, width: max(1, layout.width - left - 1), value: value)))
                 top += 1
             case .choice(let options, let selected):
                 parts.append(.choice(Radio(form, left: 1, top: top, options: options, selected: selected)))
