@@ -8,18 +8,21 @@ import TestSupport
 /// The program runs in `directory`, so that what it shows has no path that differs from run to run.
 final class Terminal {
     private static let patience: UInt64 = 60_000_000_000
-    private let server = "imgtest-" + Random.bytes(6).map { String($0, radix: 16) }.joined()
     private let directory: String
+    /// The terminal's own server, reached by a socket that goes with the directory.
+    private let socket: String
 
     /// Starts `command` (words for the shell) with `term` as the kind of terminal.
     init(_ command: String, in directory: String, term: String = "linux", columns: Int = 80, rows: Int = 25)
         throws
     {
         self.directory = directory
-        let configuration = "\(directory)/.tmux-\(server)"
+        let number = Random.bytes(6).map { String($0, radix: 16) }.joined()
+        socket = "\(directory)/.server-\(number)"
+        let configuration = "\(directory)/.tmux-\(number)"
         try run("sh", "-c", "printf 'set -g status off\\nset -g remain-on-exit on\\n' > '\(configuration)'")
         try run([
-            "tmux", "-L", server, "-f", configuration, "new-session", "-d", "-x", "\(columns)", "-y",
+            "tmux", "-S", socket, "-f", configuration, "new-session", "-d", "-x", "\(columns)", "-y",
             "\(rows)",
             "-c", directory,
             "export TERM=\(term) SWIFT_BACKTRACE=enable=no; stty -g > .before; \(command); "
@@ -28,20 +31,20 @@ final class Terminal {
     }
 
     /// Ends the program and the terminal.
-    func end() { _ = try? runAnyway(["tmux", "-L", server, "kill-server"]) }
+    func end() { _ = try? runAnyway(["tmux", "-S", socket, "kill-server"]) }
 
     /// What is on the screen now, blanks at the ends of lines left out.
-    func screen() throws -> String { try run("tmux", "-L", server, "capture-pane", "-p") }
+    func screen() throws -> String { try run("tmux", "-S", socket, "capture-pane", "-p") }
 
     /// Presses keys by their tmux names: "Down", "Enter", "Escape", "C-c".
-    func press(_ keys: String...) throws { try run(["tmux", "-L", server, "send-keys"] + keys) }
+    func press(_ keys: String...) throws { try run(["tmux", "-S", socket, "send-keys"] + keys) }
 
     /// Types text as it is.
-    func type(_ text: String) throws { try run("tmux", "-L", server, "send-keys", "-l", text) }
+    func type(_ text: String) throws { try run("tmux", "-S", socket, "send-keys", "-l", text) }
 
     /// Gives the terminal another size.
     func resize(columns: Int, rows: Int) throws {
-        try run("tmux", "-L", server, "resize-window", "-x", "\(columns)", "-y", "\(rows)")
+        try run("tmux", "-S", socket, "resize-window", "-x", "\(columns)", "-y", "\(rows)")
     }
 
     /// Waits until the screen holds all of `texts` and gives it; fails with the screen after a minute.
@@ -60,7 +63,7 @@ final class Terminal {
 
     /// The process of `img` in this terminal.
     func process() throws -> Int32 {
-        let shell = try run("tmux", "-L", server, "display-message", "-p", "#{pane_pid}")
+        let shell = try run("tmux", "-S", socket, "display-message", "-p", "#{pane_pid}")
         let children = try run("ps", "-o", "pid=,comm=", "--ppid", String(shell.prefix { $0 != "\n" }))
         let line = children.split(separator: "\n").first { $0.contains("img") } ?? ""
         return try #require(
@@ -78,7 +81,7 @@ final class Terminal {
             MonotonicClock.sleep(nanoseconds: 50_000_000)
         }
         #expect(after == (try run("cat", "\(directory)/.before")), sourceLocation: location)
-        let cursor = try run("tmux", "-L", server, "display-message", "-p", "#{cursor_flag} #{alternate_on}")
+        let cursor = try run("tmux", "-S", socket, "display-message", "-p", "#{cursor_flag} #{alternate_on}")
         #expect(cursor == "1 0\n", "the cursor is hidden, or another screen shown", sourceLocation: location)
     }
 }
