@@ -22,7 +22,9 @@ enum Targets {
         // The targets are for independent losses. In bursts the repairs of the last chunk are lost together, and a
         // room of a thousand says so once a second: that is shown, and decides nothing.
         for result in room where result.burst > 1 {
-            guard let one = results.first(where: { $0.n == 1 && result.isComparable(to: $0) }) else { continue }
+            guard let one = results.first(where: { $0.n == 1 && result.isComparable(to: $0) }) else {
+                continue
+            }
             lines.append(
                 "shown  time(1000)/time(1), loss \(result.loss) %, bursts of \(result.burst): "
                     + "\((result.seconds / one.seconds).fixed(3)), extra airtime "

@@ -164,9 +164,6 @@ package struct FrameHeader: Equatable, Sendable {
         guard flags & ~FrameHeader.hasUnreadable == 0 else {
             throw .unsupported("chunk \(number) has unknown flags \(flags)")
         }
-        guard flags == 0 || prefix.kind == .chunk else {
-            throw .invalid("the partition table \(number) says that parts of it could not be read")
-        }
         let place = layout.place(of: number)
         let window: Extent
         switch (prefix.kind, place) {

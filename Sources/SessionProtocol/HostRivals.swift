@@ -60,8 +60,9 @@ extension HostMachine {
         let known = rivals.firstIndex { $0.key == claim.hostKey }
         if let known {
             // All that can change what is to be done is that it starts, or that somebody registers there.
-            guard !rivals[known].isRunning && claim.state == .running
-                || !rivals[known].hasParticipants && claim.joined > 0
+            guard
+                !rivals[known].isRunning && claim.state == .running
+                    || !rivals[known].hasParticipants && claim.joined > 0
             else { return }
         } else {
             guard rivals.count < Tuning.mostHosts else { return }

@@ -15,9 +15,11 @@ package enum HostSearch {
     /// Signatures that are checked: a flood of announcements must not keep the search busy.
     private static let mostChecks = 64
 
-    /// Asks for the session several times within `patience` nanoseconds, on the interface called `interface` or on all,
-    /// and returns the host that answers or announces it; nil: nobody has, or `isCancelled` holds. Somebody who answered
-    /// is not believed before others have had a second to contradict.
+    /// The host that answers or announces the session within `patience` nanoseconds, on the interface called
+    /// `interface` or on all; nil: nobody has, or `isCancelled` holds.
+    ///
+    /// It is asked for several times. Somebody who answered is not believed before others have had a second to
+    /// contradict.
     ///
     /// A session that has ended does not count. Blocks the calling thread, in whose network namespace it looks; afterwards
     /// no socket is left.

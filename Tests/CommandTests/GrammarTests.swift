@@ -39,7 +39,6 @@ struct GrammarTests {
             (["session", "lab1", "m", "14:30"], ["session", "lab1", "--master", "--start", "14:30"]),
             (["session", "lab1", "42"], ["session", "lab1", "--start", "42"]),
             (["session", "42", "42"], ["session", "42", "--start", "42"]),
-            (["session", "master"], ["session", "master"]),
             (
                 ["session", "lab1", "m", "disks=/dev/a", "rate=90", "ttl=4", "l=3", "whole", "plan"],
                 [
@@ -90,6 +89,10 @@ struct GrammarTests {
             (["session", "lab1", "clients=3", "cl=4"], "'cl=4' gives a second value"),
             (["session", "lab1", "t=3", "time=4"], "'time=4' gives a second value"),
             (["session", "lab1", "14:30", "15:30"], "'15:30' gives a second value"),
+            (["session", "lab1", "--clients", "2", "clients=3"], "'clients=3' gives a second value"),
+            (["restorel", "a", "disks=/dev/a", "--disks=/dev/b"], "'--disks=/dev/b' gives a second value"),
+            (["session", "master"], "'session' lacks the session's name before 'master'"),
+            (["session", "clients=2", "master"], "'session' lacks the session's name before 'clients=2'"),
             (["session", "lab1", "x2"], "'session' does not take 'x2'"),
             (["session", "lab1", "slave"], "'session' does not take 'slave'"),
             (["help", "auto"], "'auto' belongs to a part of img"),

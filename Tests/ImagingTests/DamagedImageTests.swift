@@ -35,6 +35,22 @@ extension OnRealTargets {
         }
     }
 
+    /// Its table has a hole that its source's disk left: zeros there would take partitions away.
+    @Test func aTableWithAHoleIsNotRestored() throws {
+        let golden =
+            String("\(#filePath)".dropLast("ImagingTests/DamagedImageTests.swift".count))
+            + "ImageFormatTests/Golden/unreadable.img"
+        let size = try ImageFileReader(path: golden).manifest.disks[0].size
+        try withLoopDevice(max(size, 24 * MiB)) { target in
+            try run("sgdisk", "-n1:0:+8M", target.path)
+            let before = try sha256(target.path)
+            try imgFails(
+                "restorel", golden, "disks=\(target.path)", saying: "the partition table for",
+                "could not be read")
+            #expect(try sha256(target.path) == before)
+        }
+    }
+
     @Test func aDamagedFirstChunkTouchesNothing() throws {
         try withPlainImage { _, image in
             let reader = try ImageFileReader(path: image)

@@ -21,21 +21,33 @@ private final class RecordingSink: ContentSink {
         var events: [Event] = []
         var content: [UInt8]
         var failingWrite: Int?
+        var failsToPrepare = false
         /// A byte that changes on its own when everything is written.
         var rot: Int?
     }
 
     private let state: Mutex<State>
 
-    init(size: Int, failingWrite: Int? = nil, rot: Int? = nil) {
+    init(size: Int, failingWrite: Int? = nil, failsToPrepare: Bool = false, rot: Int? = nil) {
         state = Mutex(
-            State(content: [UInt8](repeating: 0, count: size), failingWrite: failingWrite, rot: rot))
+            State(
+                content: [UInt8](repeating: 0, count: size), failingWrite: failingWrite,
+                failsToPrepare: failsToPrepare, rot: rot))
     }
 
     var events: [Event] { state.withLock { $0.events } }
     var content: [UInt8] { state.withLock { $0.content } }
 
-    func prepare() throws { state.withLock { $0.events.append(.prepare) } }
+    func prepare() throws {
+        let fails = state.withLock { state in
+            state.events.append(.prepare)
+            return state.failsToPrepare
+        }
+        guard fails else { return }
+        // Long enough for every other decoder to stand at the gate.
+        MonotonicClock.sleep(nanoseconds: 50_000_000)
+        throw ImagingError("the disk cannot be emptied")
+    }
 
     func write(_ bytes: UnsafeRawBufferPointer, disk: Int, offset: UInt64) throws {
         let copy = unsafe [UInt8](bytes)
@@ -235,6 +247,15 @@ struct RestoreOrderTests {
             #expect(sink.events.last == .abandon)
             #expect(!sink.events.contains(.finish(tables: 1)))
         }
+    }
+
+    /// What one thread could not empty, another must not begin to empty again.
+    @Test func disksAreEmptiedOnce() throws {
+        let source = MemorySource(frames, throwsWhenRejected: true)
+        let sink = RecordingSink(size: RestoreOrderTests.size, failsToPrepare: true)
+        let error = try #require(throws: ImagingError.self) { try pipeline(source, sink).run() }
+        #expect(error.description == "the disk cannot be emptied")
+        #expect(sink.events == [.prepare, .abandon])
     }
 
     @Test func aCancelledRestoreAbandons() throws {

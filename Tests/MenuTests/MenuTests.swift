@@ -283,6 +283,23 @@ import TestSupport
         }
     }
 
+    /// Long labels leave an entry no room there; a negative width is more than newt survives.
+    @Test func aNarrowTerminalShowsEveryPage() throws {
+        try withTemporaryDirectory { directory in
+            try withMenu(directory, columns: 40) { menu in
+                try menu.press("Enter")
+                try menu.expect("Multicast session")
+                try menu.press("Down", "Down", "Enter")
+                try menu.expect("Session name")
+                try menu.type("lab1")
+                try menu.press("Tab", "Down", "Space", "Tab", "Enter")
+                try menu.expect("Compression", "Automated")
+                try menu.press("Escape")
+                try menu.expect("Session name")
+            }
+        }
+    }
+
     @Test func anotherSizeIsDrawnAnew() throws {
         try withTemporaryDirectory { directory in
             try withMenu(directory) { menu in

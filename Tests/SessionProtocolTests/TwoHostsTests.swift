@@ -174,6 +174,25 @@ import Testing
         #expect(host.events.count == 8 && host.broadcasts.count == announcements)
     }
 
+    /// Whoever has a room that waits keeps it, whatever the keys; the newcomer goes, whatever the keys.
+    @Test(arguments: [211, 212, 213, 214] as [UInt64])
+    func aRoomThatWaitsIsNotLedAway(seed: UInt64) throws {
+        let scene = Scene(seed: seed)
+        let host = try scene.host(participants: 4) { $0.yields = true }
+        let all = try scene.participants(3)
+        scene.world.run(limit: 600_000 * ms) { host.machine.session.joined == 3 }
+        scene.world.run(limit: 5_000 * ms) { false }
+        let newcomer = try other(scene, .mixed(seed: 777, count: 10)) { $0.yields = true }
+        scene.world.run(limit: 10_000 * ms) { false }
+        #expect(newcomer.end?.0 == false)
+        #expect(newcomer.machine.otherHost?.endpoint == host.endpoint)
+        #expect(host.machine.session.state == .registering && host.machine.session.joined == 3)
+        host.machine.startNow(now: scene.world.now)
+        host.pump()
+        scene.world.runToEnd()
+        scene.expectComplete(all)
+    }
+
     /// What the host itself has sent comes back to it: by the loop of multicast, and by broadcast.
     @Test func itsOwnAnnouncementsAreNotAnothers() throws {
         let host = try Spoken(seed: 224, participants: nil) { $0.yields = true }

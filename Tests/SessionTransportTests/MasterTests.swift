@@ -183,9 +183,14 @@ import Testing
             try ParticipantRunner(ParticipantSettings(name: "test")) { _ in }
         }.join()
         runner.need(try runner.join().existing)
-        let winner = try Hosting(image, on: lan, participants: 1, machine: lan.stations[1]) {
+        let winner = try Hosting(image, on: lan, participants: 2, machine: lan.stations[1]) {
             $0.hostKey = keys[0]
         }
+        // A room is not led away by a host that nobody waits for.
+        var settings = ParticipantSettings(name: "test")
+        settings.pinned = keys[0].publicKey.fingerprint
+        let faithful = Visitor(settings, image)
+        let guest = lan.thread(on: lan.host) { faithful.run() }
         let sentence =
             "the session test is hosted by \(winner.runner.endpoint.address) (\(winner.runner.fingerprint))"
         let error = #expect(throws: HostYielded.self) { try runner.nextFrame() }
@@ -193,6 +198,7 @@ import Testing
         try runner.finish(.failed(sentence))
         #expect(try loser.outcome().text == sentence)
         #expect(try visit(lan, 0, image).join().fingerprint == winner.runner.fingerprint.description)
+        #expect(try guest.join().failure == nil)
         #expect(try winner.outcome().isComplete)
     }
 

@@ -166,6 +166,7 @@ final class Visitor: Sendable {
             case .complete: "complete"
             case .notice(let text): "notice \(text)"
             case .lostHost(let text): "lost \(text)"
+            case .lostSight: "lost sight"
             case .rejoined: "rejoined"
             case .ended(let end): "ended \(end)"
             }

@@ -31,9 +31,12 @@ package protocol ContentSink: AnyObject, Sendable {
 package struct TableContent: Sendable {
     package let disk: Int
     package let pieces: [(role: TableRole, offset: UInt64, bytes: [UInt8])]
+    /// Whether all of it could be read where it was captured.
+    private let isWhole: Bool
 
     package init(_ header: FrameHeader, content: [UInt8]) {
         disk = header.disk
+        isWhole = header.unreadable.isEmpty
         var position = 0
         var pieces: [(role: TableRole, offset: UInt64, bytes: [UInt8])] = []
         for (role, extent) in zip(header.roles, header.extents) {
@@ -44,8 +47,11 @@ package struct TableContent: Sendable {
     }
 
     /// The regions to write to `target`, moved to its size.
+    ///
+    /// - Throws: Where it does not fit there, or has holes: zeros would take partitions away.
     func regions(on target: LocalDisk) throws(DecodeError) -> [TableRegion] {
-        try TableRelocation.regions(
+        guard isWhole else { throw .invalid("parts of it could not be read where it was captured") }
+        return try TableRelocation.regions(
             pieces.map { TableRegion(role: $0.role, offset: $0.offset, bytes: $0.bytes) },
             sectorSize: target.sectorSize, forDiskOf: target.size)
     }

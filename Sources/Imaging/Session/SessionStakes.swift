@@ -8,6 +8,9 @@ extension FoundHost {
 
     /// The fingerprint of its key, as key= takes it.
     package var key: String { fingerprint.description }
+
+    /// Whether its session has started.
+    package var hasStarted: Bool { isRunning }
 }
 
 extension DiskListing {

@@ -94,9 +94,10 @@ extension Menu {
             let lines = report.lines(progress.complete())
             try screen.show(
                 report.isDone ? "Session \(name) is done" : "Session \(name): \(report.result)", lines)
-        case .taken(let other) where other.isRunning:
+        case .taken(let other) where other.hasStarted:
             throw ImagingError(
-                "session \(name) already runs, hosted by \(other.who): as a client this machine takes part in it")
+                "session \(name) already runs, hosted by \(other.who): as a client this machine takes part in it"
+            )
         case .taken(let other):
             let question = [
                 "Session \(name) has a master already: \(other.who).", "",

@@ -192,7 +192,10 @@ private struct ShownPage {
                 _ = Label(form, left: 1, top: top, String(label.plain.prefix(layout.labelWidth)))
                 let left = 1 + layout.labelWidth + 1
                 parts.append(
-                    .entry(Entry(form, left: left, top: top, width: max(1, layout.width - left - 1), value: value)))
+                    .entry(
+                        Entry(
+                            form, left: left, top: top, width: max(1, layout.width - left - 1), value: value))
+                )
                 top += 1
             case .choice(let options, let selected):
                 parts.append(.choice(Radio(form, left: 1, top: top, options: options, selected: selected)))
