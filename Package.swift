@@ -116,6 +116,7 @@ let package = Package(
                 "Imaging", "Disk", "Overlay", "ImageFormat", "SessionProtocol", "SessionTransport", "Linux",
                 "Blocks", "TestSupport", "img", system,
             ]),
+        tests("ServerTests", ["Server", "SessionProtocol", "Blocks", "TestSupport"]),
         tests("CommandTests", ["img", "imgserv", "Linux", "TestSupport"]),
         tests("MenuTests", ["img", "Linux", "Blocks", "TestSupport"]),
     ]
