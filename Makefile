@@ -83,6 +83,12 @@ fuzz: setup ## run every fuzz target for a while
 initrd: setup ## kernel and initramfs of the boot media, into .build/media (FIRMWARE=DIRECTORY adds firmware)
 	initrd/build initrd
 
+iso: initrd ## .build/media/img.iso for CD and USB stick (any key of settings.txt: SERVERKEY=… PROXYADDR=…)
+	initrd/build iso
+
+pxe: initrd ## .build/media/pxe, the directory for network boot, with dnsmasq's configurations
+	initrd/build pxe
+
 install: build ## install img and imgserv under $(DESTDIR)$(PREFIX)
 	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/sbin
 	install -m 755 $(BIN)/img $(DESTDIR)$(PREFIX)/sbin/img
