@@ -17,7 +17,7 @@ package enum Grammar {
         /// Modes whose part of the product does not exist yet.
         var isMissing: Bool {
             switch self {
-            case .auto, .makep, .restorep, .bootfix: true
+            case .auto, .makep, .restorep: true
             default: false
             }
         }
@@ -145,7 +145,7 @@ package enum Grammar {
         switch mode {
         case .makel: return common.adding(["comp": .value(option: "--compression")])
         case .restorel: return common
-        case .pd, .pa: return ["disks": .value(option: "--disks")]
+        case .pd, .pa, .bootfix: return ["disks": .value(option: "--disks")]
         case .session:
             return common.adding([
                 "if": .value(option: "--interface"), "key": .value(option: "--key"),
@@ -172,6 +172,7 @@ package enum Grammar {
             ]
         case .dump: ["geometry": .flag(["--geometry"])]
         case .pd, .pa: ["plan": .flag(["--plan"])]
+        case .bootfix: ["plan": .flag(["--plan"]), "kexec": .flag(["--kexec"])]
         default: [:]
         }
     }
