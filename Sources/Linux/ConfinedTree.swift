@@ -20,12 +20,9 @@ package final class ConfinedTree: Sendable {
         directory = try Descriptor(opening: path, [.readOnly, .directory])
     }
 
-    /// Opens a file of the tree.
+    /// Opens a file of the tree; never waits for the other end of a pipe.
     ///
-    /// - Parameters:
-    ///   - name: The path inside of the tree.
-    ///   - options: As for any file; never waits for the other end of a pipe.
-    ///   - followLinks: Whether links are followed, inside of the tree.
+    /// Links are followed, inside of the tree, unless `followLinks` is false.
     package func open(
         _ name: String, _ options: Descriptor.Options = .readOnly, followLinks: Bool = true
     ) throws(SystemError) -> Descriptor {

@@ -121,7 +121,7 @@ extension BootPlan {
                     : "\(disk.path): \(reason), and neither \(title) nor this medium has GRUB for BIOS")
             return
         }
-        let tool = withOwn ? "with \(title)'s own \(system.installer ?? "")" : "from this medium"
+        let tool = withOwn ? "with its own \(system.installer ?? "")" : "from this medium"
         steps.append(
             Step(
                 action: .installGrub(disk: disk.path, system: system, withOwn: withOwn),

@@ -10,9 +10,8 @@ final class Survey {
     let area: MountArea
     private let firmware = "/sys/firmware/efi"
 
-    /// - Parameters:
-    ///   - words: The words of disks=; nil for all disks that a restore would take.
-    ///   - isReadOnly: Whether nothing will be changed later.
+    /// `words` are those of disks=, nil for all disks that a restore would take; `isReadOnly` promises that nothing
+    /// will be changed later.
     init(_ words: [String]?, isReadOnly: Bool) throws {
         disks = try ChosenDisks(words, isReadOnly: isReadOnly)
         area = try MountArea()
