@@ -1,6 +1,6 @@
 """The room: one network namespace with a bridge, on which virtual machines sit with taps and the host itself.
 
-        imgserv, dnsmasq, http (10.78.0.1)
+           imgserv, dnsmasq (192.168.77.1)
                    │
              ┌─────┴──────┐
              │ bridge br0 │      one namespace, in the run's own mount namespace: gone when the run ends
@@ -15,7 +15,7 @@ import threading
 
 from tools import Failure, command
 
-HOST_ADDRESS = "10.78.0.1"
+HOST_ADDRESS = "192.168.77.1"
 NAMESPACE = "e2e"  # known to this run only: /run/netns is the run's own (sandbox.py)
 
 
@@ -28,7 +28,7 @@ class Network:
         command("ip", "netns", "add", NAMESPACE)
         self._ip("link", "set", "lo", "up")
         self._ip("link", "add", "br0", "type", "bridge", "stp_state", "0", "forward_delay", "0")
-        self._ip("address", "add", f"{HOST_ADDRESS}/24", "broadcast", "10.78.0.255", "dev", "br0")
+        self._ip("address", "add", f"{HOST_ADDRESS}/24", "broadcast", "192.168.77.255", "dev", "br0")
         self._ip("link", "set", "br0", "up")
         self._ip("route", "add", "default", "dev", "br0")
 
