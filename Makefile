@@ -6,8 +6,10 @@ SHELL := /bin/bash
 # Debian packages: what the build links, and what tests and the demo run.
 BUILD_PACKAGES := gcc g++ libc6-dev make pkg-config git libparted-dev libblkid-dev zlib1g-dev libzstd-dev libisal-dev libfuse3-dev libnewt-dev
 TEST_PACKAGES := util-linux fdisk gdisk parted e2fsprogs xfsprogs btrfs-progs ntfs-3g fuse3 dosfstools mtools \
-	lvm2 mdadm iproute2 nftables ethtool procps mount jq python3 tmux
-PACKAGES := $(BUILD_PACKAGES) $(TEST_PACKAGES)
+	lvm2 mdadm grub-pc-bin grub2-common iproute2 nftables ethtool procps mount jq python3 tmux
+# What initrd/build needs; what goes onto the media is in initrd/packages.txt and is unpacked, not installed.
+MEDIA_PACKAGES := cpio zstd kmod binutils xorriso mtools
+PACKAGES := $(BUILD_PACKAGES) $(TEST_PACKAGES) $(MEDIA_PACKAGES)
 
 # One configuration: what is tested is what ships. An undeclared import is an error.
 SWIFT_FLAGS := -c release --explicit-target-dependency-import-check error
@@ -16,7 +18,7 @@ DESTDIR ?=
 PREFIX ?= /usr/local
 
 .PHONY: help setup toolchain build test check demo bench bench-quick bench-stragglers bench-disk \
-	bench-live bench-allocations simulate fuzz clean install
+	bench-live bench-allocations simulate fuzz initrd iso pxe clean install
 
 help: ## this list
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -77,6 +79,15 @@ simulate: setup ## sessions of up to 1000 participants on a virtual clock, compa
 
 fuzz: setup ## run every fuzz target for a while
 	Tests/Fuzz/run
+
+initrd: setup ## kernel and initramfs of the boot media, into .build/media (FIRMWARE=DIRECTORY adds firmware)
+	initrd/build initrd
+
+iso: initrd ## .build/media/img.iso for CD and USB stick (any key of settings.txt: SERVERKEY=… PROXYADDR=…)
+	initrd/build iso
+
+pxe: initrd ## .build/media/pxe, the directory for network boot, with dnsmasq's configurations
+	initrd/build pxe
 
 install: build ## install img and imgserv under $(DESTDIR)$(PREFIX)
 	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/sbin

@@ -78,12 +78,13 @@ let package = Package(
                 "Blocks", "ImageFormat", "SessionProtocol", "Linux", "Disk", "Overlay", "SessionTransport",
                 system,
             ]),
+        target("Fixup", ["Disk", "Linux", "Blocks", system]),
         target(
             "Server",
             ["Blocks", "ImageFormat", "SessionProtocol", "Linux", "SessionTransport", system]),
 
         // Programs.
-        program("img", ["Imaging", "Linux", "Blocks", "CNewt", arguments]),
+        program("img", ["Imaging", "Fixup", "Linux", "Blocks", "CNewt", arguments]),
         program("imgserv", ["Server", "SessionProtocol", "Linux", "Blocks", arguments]),
 
         // Tests.
@@ -116,6 +117,8 @@ let package = Package(
                 "Imaging", "Disk", "Overlay", "ImageFormat", "SessionProtocol", "SessionTransport", "Linux",
                 "Blocks", "TestSupport", "img", system,
             ]),
+        tests("ServerTests", ["Server", "SessionProtocol", "Blocks", "TestSupport"]),
+        tests("FixupTests", ["Fixup", "Disk", "Linux", "Blocks", "TestSupport", "img"]),
         tests("CommandTests", ["img", "imgserv", "Linux", "TestSupport"]),
         tests("MenuTests", ["img", "Linux", "Blocks", "TestSupport"]),
     ]

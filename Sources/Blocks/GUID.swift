@@ -12,6 +12,19 @@ package struct GUID: Hashable, Sendable, CustomStringConvertible {
         low = bytes[8...].reduce(0) { $0 << 8 | UInt64($1) }
     }
 
+    /// From the byte order of GPT and UEFI, the first three groups little endian; `bytes` must have 16 elements.
+    package init(mixedEndian bytes: [UInt8]) {
+        self.init(GUID.mixedOrder.map { bytes[$0] })
+    }
+
+    /// The bytes in the order of GPT and UEFI.
+    package var mixedEndianBytes: [UInt8] {
+        let bytes = self.bytes
+        return GUID.mixedOrder.map { bytes[$0] }
+    }
+
+    private static let mixedOrder = [3, 2, 1, 0, 5, 4, 7, 6, 8, 9, 10, 11, 12, 13, 14, 15]
+
     /// Reads 16 bytes and advances `offset`.
     package init(from bytes: RawSpan, at offset: inout Int) throws(DecodeError) {
         self.init(try bytes.array(16, at: &offset, "an identifier"))

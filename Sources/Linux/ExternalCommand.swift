@@ -45,13 +45,6 @@ package enum ExternalCommand {
             errors: try text(of: standardError, limit: limit))
     }
 
-    private static func memoryFile(_ name: String) throws(SystemError) -> Descriptor {
-        let number = try systemCall("create a memory file") {
-            unsafe clinux_memfd_create(name, UInt32(MFD_CLOEXEC))
-        }
-        return Descriptor(owning: number, name: name)
-    }
-
     private static func text(of file: borrowing Descriptor, limit: Int) throws(SystemError) -> String {
         let count = Int(min(try file.size(), UInt64(limit)))
         return String(decoding: try file.read(count, at: 0), as: UTF8.self)

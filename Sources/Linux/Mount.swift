@@ -26,6 +26,7 @@ package enum Mount {
         package static let noDevices = Flags(rawValue: 4)
         package static let noExecution = Flags(rawValue: 8)
         package static let noAccessTimes = Flags(rawValue: 1024)
+        package static let bind = Flags(rawValue: 4096)
         package static let recursive = Flags(rawValue: 16384)
         package static let makePrivate = Flags(rawValue: 1 << 18)
     }

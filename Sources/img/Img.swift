@@ -20,12 +20,13 @@ struct Img: ParsableCommand {
               img info [FILE]
               img pdN [disks=A] [plan]
               img paN [disks=A] [plan]
+              img bootfix [kexec] [disks=A,B] [plan]
 
             Exit status: 0 done, 1 failed, 2 wrong usage.
             """,
         version: programVersion,
         subcommands: [
             SessionCommand.self, MakeLocal.self, RestoreLocal.self, Dump.self, Info.self,
-            DeletePartition.self, ActivatePartition.self,
+            DeletePartition.self, ActivatePartition.self, BootFixCommand.self,
         ])
 }

@@ -198,3 +198,15 @@ static const unsigned long clinux_XFS_IOC_GET_RESBLKS = _IOR('X', 115, struct cl
 
 // The argument ends in a flexible array, so Swift cannot lay it out: bytes of btrfs's global reserve, or -1 and errno.
 int64_t clinux_btrfs_global_reserve(int fd);
+
+// Restored disks (boot repair).
+#include <linux/reboot.h>
+
+// open(2) beneath `directory`: nothing leads out of it, whatever links say (openat2(2)); `options` is a set of the two
+// below. O_CLOEXEC is always added.
+enum { clinux_no_links = 1, clinux_no_other_mount = 2 };
+int clinux_open_beneath(int directory, const char *path, int flags, mode_t mode, int options);
+// Loads a kernel to be started by clinux_start_loaded_kernel; `initrd` is -1 for none (kexec_file_load(2)).
+int clinux_load_kernel(int kernel, int initrd, const char *command_line, size_t length);
+// Returns only with an error (reboot(2)).
+int clinux_start_loaded_kernel(void);

@@ -1,10 +1,10 @@
 // The order in which people count disks: sda … sdz, sdaa; nvme0n1, nvme2n1, nvme10n1.
 
-enum NaturalOrder {
+package enum NaturalOrder {
     /// Whether the kernel name `left` comes before `right`.
     ///
     /// Runs of digits compare as numbers; the letters of "sd", "hd", "vd" and "xvd" names first by their count.
-    static func ascends(_ left: String, _ right: String) -> Bool {
+    package static func ascends(_ left: String, _ right: String) -> Bool {
         let (one, other) = (parts(left), parts(right))
         for (first, second) in zip(one, other) where first != second {
             if let number = UInt64(first), let otherNumber = UInt64(second), number != otherNumber {

@@ -125,13 +125,6 @@ struct GPTHeader: Equatable {
     }
 }
 
-extension GUID {
-    /// From the GPT's byte order: the first three groups little endian.
-    init(mixedEndian bytes: [UInt8]) {
-        self.init([3, 2, 1, 0, 5, 4, 7, 6].map { bytes[$0] } + bytes[8...])
-    }
-}
-
 extension Array where Element == UInt8 {
     /// Overwrites the bytes at `offset` with `value`, little endian; they must exist.
     mutating func store<T: FixedWidthInteger & UnsignedInteger>(_ value: T, at offset: Int) {

@@ -1,0 +1,201 @@
+// What a BIOS needs: boot code, GRUB's core image, the active mark, and Windows's hidden sectors.
+internal import Blocks
+internal import Disk
+
+/// The fewest sectors in front of the first partition that have room for a core image, as on disks of old.
+private let smallestGap: UInt64 = 62
+
+/// The last byte that a BIOS reaches by cylinder, head and sector: 1024 × 255 × 63 sectors.
+private let reachOfCHS: UInt64 = 1024 * 255 * 63 * 512
+
+extension BootPlan {
+    mutating func planBIOS(_ disk: BootDisk, _ facts: BootFacts) {
+        let systems = facts.systems.filter { $0.bootVolume?.disk == disk.path }
+        let windows = disk.partitions.filter(\.startsWindows)
+        guard !systems.isEmpty || !windows.isEmpty else {
+            if disk.partitions.contains(where: { $0.efi?.loaders.isEmpty == false }) {
+                problems.append(
+                    "\(disk.path) has a system for UEFI only, and this machine was started by BIOS: "
+                        + "switch its firmware to UEFI, and start this medium again")
+            }
+            return
+        }
+        planHiddenSectors(disk)
+        planBootCode(disk, systems, windows, facts.medium)
+        planActiveMark(disk, systems, windows)
+    }
+
+    /// Windows's boot sector finds its loader by them; where nothing is started from, nobody reads them.
+    private mutating func planHiddenSectors(_ disk: BootDisk) {
+        guard disk.table == .dos else { return }
+        for partition in disk.partitions where partition.mayBeActive {
+            guard let record = partition.bootRecord, record.startsSystem else { continue }
+            let place = "\(disk.path): the boot sector of partition \(partition.number)"
+            guard let expected = record.expected(at: partition.extent.offset) else {
+                problems.append(
+                    "\(place) cannot say where it is: the partition begins beyond 32 bits of sectors")
+                continue
+            }
+            guard record.hiddenSectors != expected else {
+                right.append("\(place) says where the partition is (sector \(expected))")
+                continue
+            }
+            steps.append(
+                Step(
+                    action: .correctHiddenSectors(
+                        disk: disk.path, partition: partition.number, to: expected),
+                    sentence: "\(place) gets \(expected) as the partition's first sector, because it says "
+                        + "\(record.hiddenSectors) and a BIOS start depends on it",
+                    done: "\(place) says \(expected) now"))
+        }
+    }
+
+    private mutating func planBootCode(
+        _ disk: BootDisk, _ systems: [LinuxSystem], _ windows: [BootPartition], _ medium: BootMedium
+    ) {
+        let grub = systems.first { $0.grubDirectory != nil }
+        let reason: String
+        switch disk.bootCode {
+        case .grub(let core):
+            right.append("\(disk.path): GRUB is in the MBR, and its core image at sector \(core)")
+            return
+        case .other:
+            right.append("\(disk.path): the MBR has the code of another loader, which is left alone")
+            return
+        case .startsActivePartition:
+            let active = disk.partitions.filter { $0.isActive && $0.mayBeActive }
+            let startable =
+                active.contains { $0.isStartable }
+                || (active.isEmpty && disk.table == .dos && !windows.isEmpty)
+            if startable || grub == nil {
+                right.append("\(disk.path): the MBR's code starts the active partition")
+                return
+            }
+            reason =
+                active.isEmpty
+                ? "the MBR's code starts the active partition, and there is none"
+                : "the MBR's code starts partition \(active[0].number), in which no loader begins"
+        case .none: reason = "the MBR has no boot code"
+        case .brokenGrub(let problem): reason = "GRUB in the MBR \(problem)"
+        }
+        if let grub {
+            planGrub(disk, grub, medium, reason)
+        } else if !windows.isEmpty {
+            planStartCode(disk, windows, reason)
+        } else {
+            let title = systems[0].title.onScreen
+            problems.append(
+                "\(disk.path): \(reason), and \(title) has no configuration of GRUB to install it for")
+        }
+    }
+
+    private mutating func planGrub(
+        _ disk: BootDisk, _ system: LinuxSystem, _ medium: BootMedium, _ reason: String
+    ) {
+        let title = system.title.onScreen
+        switch disk.table {
+        case .gpt where !disk.partitions.contains(where: \.isBIOSBoot):
+            problems.append(
+                "\(disk.path) has a GPT without a BIOS boot partition, so a BIOS cannot start it: \(title) was "
+                    + "installed for UEFI (switch this machine's firmware to UEFI, and start this medium again)"
+            )
+            return
+        case .dos where disk.gap < smallestGap:
+            problems.append(
+                "\(disk.path): \(reason), and the \(disk.gap) sectors in front of the first partition have no "
+                    + "room for GRUB")
+            return
+        case .gpt, .dos: break
+        case .none, .other:
+            problems.append("\(disk.path): \(reason), and a \(disk.tableTitle) has no place for GRUB")
+            return
+        }
+        let withOwn = system.installer != nil && system.root != nil
+        let isUsual = system.grubDirectory?.split(separator: "/").last == "grub"
+        guard withOwn || (medium.hasGrub && isUsual) else {
+            let directory = system.grubDirectory.map { "/" + $0.onScreen } ?? "/boot/grub"
+            problems.append(
+                medium.hasGrub
+                    ? "\(disk.path): \(reason), and only \(title)'s own GRUB reads its configuration in "
+                        + "\(directory), but it has none for BIOS"
+                    : "\(disk.path): \(reason), and neither \(title) nor this medium has GRUB for BIOS")
+            return
+        }
+        let tool = withOwn ? "with \(title)'s own \(system.installer ?? "")" : "from this medium"
+        steps.append(
+            Step(
+                action: .installGrub(disk: disk.path, system: system, withOwn: withOwn),
+                sentence: "\(disk.path): installs GRUB for \(title) \(tool), because \(reason)",
+                done: "\(disk.path): GRUB for \(title) is installed"))
+    }
+
+    /// Windows's own code may not be shipped: libparted's does the same, but finds a partition by CHS only.
+    private mutating func planStartCode(_ disk: BootDisk, _ windows: [BootPartition], _ reason: String) {
+        guard disk.table == .dos else {
+            problems.append("\(disk.path) has a GPT, from which a BIOS cannot start Windows")
+            return
+        }
+        let active = disk.partitions.first { $0.isActive && $0.mayBeActive }
+        guard let partition = active ?? windows.first(where: \.mayBeActive) else {
+            problems.append(
+                "\(disk.path): \(reason), and Windows is on a logical partition, which no BIOS starts")
+            return
+        }
+        guard partition.extent.offset < reachOfCHS else {
+            problems.append(
+                "\(disk.path): \(reason), and Windows begins where free code does not reach: start the Windows "
+                    + "medium, choose its repair, and type 'bootrec /fixmbr'")
+            return
+        }
+        let mark = partition.isActive ? "" : " and makes partition \(partition.number) active"
+        steps.append(
+            Step(
+                action: .installStartCode(disk: disk.path, partition: partition.number),
+                sentence:
+                    "\(disk.path): writes libparted's code, which starts the active partition, into the "
+                    + "MBR\(mark), because \(reason)",
+                done: "\(disk.path): the MBR's code starts partition \(partition.number)"))
+    }
+
+    /// Some BIOSes start no disk on which no partition is marked; Windows's code needs the mark itself.
+    private mutating func planActiveMark(
+        _ disk: BootDisk, _ systems: [LinuxSystem], _ windows: [BootPartition]
+    ) {
+        guard disk.table == .dos else { return }
+        if let active = disk.partitions.first(where: { $0.isActive }) {
+            right.append("\(disk.path): partition \(active.number) is active")
+            return
+        }
+        // The code and the mark go into one sector at once.
+        if steps.contains(where: { $0.action.marks(disk) }) { return }
+        let linux = systems.compactMap { $0.bootVolume?.partition }.compactMap { disk.partition($0) }
+        guard let partition = (windows + linux).first(where: \.mayBeActive) else {
+            warnings.append(
+                "\(disk.path): no partition is active, and none that holds a system may be: a few BIOSes do not "
+                    + "start such a disk")
+            return
+        }
+        steps.append(
+            Step(
+                action: .activate(disk: disk.path, partition: partition.number),
+                sentence: "\(disk.path): makes partition \(partition.number) active, because no partition is",
+                done: "\(disk.path): partition \(partition.number) is active"))
+    }
+}
+
+extension BootAction {
+    fileprivate func marks(_ disk: BootDisk) -> Bool {
+        if case .installStartCode(let path, _) = self { path == disk.path } else { false }
+    }
+}
+
+extension BootPartition {
+    /// Whether something that loads a system begins in its first sector.
+    fileprivate var isStartable: Bool {
+        if bootRecord?.startsSystem == true { return true }
+        switch bootCode {
+        case .grub, .other, .startsActivePartition: return bootRecord == nil
+        case .none, .brokenGrub: return false
+        }
+    }
+}
