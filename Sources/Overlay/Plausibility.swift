@@ -40,6 +40,7 @@ package struct FreeSpaceClaim: Sendable {
 
     /// Why the claim cannot be true, with both figures, or nil where it can.
     package var objection: String? {
+        if bytes(statistics.blocks) > partitionSize { return "its file system is larger than the partition" }
         guard recorded > limit else { return nil }
         return "its free space is not plausible: \(recorded.asBytes) were trimmed, "
             + "but its own figures allow \(limit.asBytes) at most"
