@@ -72,7 +72,7 @@ class Machine:
                       f"logical_block_size={disk.sector},physical_block_size={max(disk.sector, 512)}"]
         if cdrom:
             words += ["-drive", f"if=none,id=cd,media=cdrom,readonly=on,format=raw,file={cdrom}",
-                      "-device", "virtio-scsi-pci", "-device", "scsi-cd,drive=cd"]
+                      "-device", "virtio-scsi-pci", "-device", "scsi-cd,drive=cd,bootindex=0"]
         if network:
             self.tap, mac = lab.network.tap()
             words += ["-netdev", f"tap,id=net,ifname={self.tap},script=no,downscript=no",

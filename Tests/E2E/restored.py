@@ -52,3 +52,23 @@ def prove_nothing_bootable(disk, name):
         prove(b"EFI PART" not in block, f"{name}: there is a GPT header at the disk's {where}")
     listed = command("sfdisk", "--dump", disk, check=False)
     prove("unit: sectors" not in listed, f"{name}: sfdisk still finds a partition table:\n{listed}")
+
+
+def prove_running(lab, machine):
+    """The restored system reaches its login prompt, lets root in, and has all its files."""
+    machine.log_in(base.HOST_NAME, base.PASSWORD)
+    machine.shell("cd /srv && sha256sum --check --quiet --strict tree.sha256")
+    count = int(machine.shell("wc -l < /srv/tree.sha256"))
+    prove(count == base.TREE_FILES, f"{machine.name}: {count} hashes in /srv/tree.sha256, not {base.TREE_FILES}")
+    failed = machine.shell("systemctl --failed --no-legend --plain; true")
+    prove(not failed, f"{machine.name}: units failed in the restored system: {failed}")
+    lab.proved(f"{machine.name}: the restored system boots to its login prompt; logged in; "
+               f"{count} files by hash, no failed unit")
+
+
+def show(lab, title, text):
+    """Prints the end of what a program said, for whoever reads the run's log."""
+    lab.say(f"   {title}:")
+    for line in text.splitlines():
+        if line.strip():
+            lab.say(f"      | {line.rstrip()[:150]}")
