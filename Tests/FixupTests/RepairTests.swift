@@ -346,7 +346,7 @@ private let gpt = """
     private func withWindows(
         _ script: String, start: UInt64, hidden: Int, _ body: (_ loop: LoopDisk) throws -> Void
     ) throws {
-        try withLoopDevice(64 * MiB) { loop in
+        try withLoopDevice(10 * GiB) { loop in
             try run(["sfdisk", "--quiet", "--no-reread", "--no-tell-kernel", loop.path], input: script)
             try loop.addPartitions()
             try run("mkntfs", "-Q", "-F", "-q", "--partition-start", "\(hidden)", loop.partition(1))
@@ -361,7 +361,8 @@ private let gpt = """
     }
 
     @Test func correctsBothBootSectors() throws {
-        try withWindows("label: dos\nstart=2048, type=7, bootable\n", start: 2048, hidden: 63) { loop in
+        try withWindows("label: dos\nstart=2048, size=129024, type=7, bootable\n", start: 2048, hidden: 63) {
+            loop in
             let before = try bytes(Int(64 * MiB), at: 0, of: loop.path)
             let planned = try img("bootfix", "plan", "disks=\(loop.path)")
             #expect(
@@ -387,7 +388,8 @@ private let gpt = """
     }
 
     @Test func leavesACopyAloneThatIsNone() throws {
-        try withWindows("label: dos\nstart=2048, type=7, bootable\n", start: 2048, hidden: 63) { loop in
+        try withWindows("label: dos\nstart=2048, size=129024, type=7, bootable\n", start: 2048, hidden: 63) {
+            loop in
             try write([UInt8](repeating: 0x11, count: 512), at: 64 * MiB - 512, of: loop.path)
             #expect(try img("bootfix", "disks=\(loop.path)").status == 0)
             #expect(
@@ -399,13 +401,13 @@ private let gpt = """
         try withLoopDevice(64 * MiB) { loop in
             try run(
                 ["sfdisk", "--quiet", "--no-reread", "--no-tell-kernel", loop.path],
-                input: "label: dos\nstart=2048, type=7, bootable\n")
+                input: "label: dos\nstart=2048, size=129024, type=7, bootable\n")
             try loop.addPartitions()
             try run("mkntfs", "-Q", "-F", "-q", "--partition-start", "63", loop.partition(1))
-            let before = try hash(loop.file)
+            let before = try bytes(Int(64 * MiB), at: 0, of: loop.path)
             let said = try img("bootfix", "disks=\(loop.path)")
             #expect(said.status == 1 && said.errors.contains("no installed system was found"), "\(said)")
-            #expect(try hash(loop.file) == before)
+            #expect(try bytes(Int(64 * MiB), at: 0, of: loop.path) == before)
         }
     }
 }
