@@ -50,8 +50,8 @@ package final class ConfinedTree: Sendable {
     /// Names in a directory except "." and ".."; none where there is no such directory.
     package func entries(_ name: String) -> [String] {
         guard let folder = try? open(name, [.readOnly, .directory]) else { return [] }
-        let names = (try? FileTree.entries(of: "/proc/self/fd/\(folder.number)")) ?? []
-        return Array(names.prefix(ConfinedTree.nameLimit))
+        let place = ConfinedTree.place(of: folder)
+        return (try? FileTree.entries(of: place, limit: ConfinedTree.nameLimit)) ?? []
     }
 
     /// The bytes of a regular file; nil where there is none.

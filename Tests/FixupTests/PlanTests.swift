@@ -16,9 +16,12 @@ private func partition(
         bootRecord: record, bootCode: code, efi: efi)
 }
 
-private func disk(_ table: TableType, _ code: BootCode, _ partitions: BootPartition...) -> BootDisk {
+private func disk(
+    _ table: TableType, _ code: BootCode, size: UInt64 = 64 * GiB, _ partitions: BootPartition...
+) -> BootDisk {
     BootDisk(
-        path: "/dev/sda", title: "/dev/sda (made up)", table: table, bootCode: code, partitions: partitions)
+        path: "/dev/sda", title: "/dev/sda (made up)", table: table, size: size, bootCode: code,
+        partitions: partitions)
 }
 
 private func debian(
@@ -146,6 +149,26 @@ private func plan(
         let plan = plan(far)
         #expect(plan.problems.first?.contains("bootrec /fixmbr") == true)
         #expect(plan.steps.map(\.action) == [.activate(disk: "/dev/sda", partition: 1)])
+    }
+
+    /// Below 8.4 GB BIOSes do not agree on how to count, and libparted's code depends on it.
+    @Test func smallDisksGetNoStartCode() throws {
+        let small = disk(
+            .dos, .none, size: 8_000_000_000,
+            partition(1, .mbr(7), isActive: true, content: "ntfs", record: try windowsRecord(2048)))
+        #expect(plan(small).steps.isEmpty)
+        #expect(
+            plan(small).problems == [
+                "/dev/sda: the MBR has no boot code, and Windows is where free code does not find it: start the "
+                    + "Windows medium, choose its repair, and type 'bootrec /fixmbr'"
+            ])
+    }
+
+    @Test func theContainerOfALogicalVolumeIsMarked() {
+        var system = debian(partition: nil)
+        system.root?.container = 1
+        let lvm = disk(.dos, .grub(core: 1), partition(1, .mbr(0x8e), content: "LVM2_member"))
+        #expect(plan(lvm, [system]).steps.map(\.action) == [.activate(disk: "/dev/sda", partition: 1)])
     }
 
     @Test func correctsHiddenSectorsWhereABIOSReadsThem() throws {
