@@ -160,6 +160,8 @@ package struct Changes: Equatable, Sendable {
     /// Whole blocks that are zero.
     package var zeroed = ExtentSet()
 
+    package init() {}
+
     /// Index of the first patch whose block is not below `block`.
     func firstPatch(at block: UInt64) -> Int {
         var low = 0
