@@ -160,7 +160,10 @@ package struct Changes: Equatable, Sendable {
     /// Whole blocks that are zero.
     package var zeroed = ExtentSet()
 
-    package init() {}
+    package init(patches: [Patch] = [], zeroed: ExtentSet = ExtentSet()) {
+        self.patches = patches
+        self.zeroed = zeroed
+    }
 
     /// Index of the first patch whose block is not below `block`.
     func firstPatch(at block: UInt64) -> Int {
