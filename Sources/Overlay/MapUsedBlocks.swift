@@ -199,9 +199,9 @@ func isSwap(_ type: String) -> Bool { type == "swap" || type == "swsuspend" }
 /// What sleeps in a swap area of libblkid's `type`, or nil where nothing does.
 func suspendedSystem(_ type: String, _ read: FieldReader) throws(SystemError) -> String? {
     if let signature = try suspendSignature(read) {
-        return "a suspended system lies in this swap area (\(signature))"
+        return "a suspended system (\(signature))"
     }
-    return type == "swap" ? nil : "a suspended system lies in this swap area"
+    return type == "swap" ? nil : "a suspended system"
 }
 
 extension PartitionContent {

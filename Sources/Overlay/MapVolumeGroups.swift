@@ -130,7 +130,7 @@ package struct VolumeGroupAssembly {
             else { return whole("the overlay service places its volumes outside of it") }
             for volume in own {
                 if case .hibernated(let what, let remedy) = volume.outcome {
-                    let place = "\(what), the logical volume \(group.name)/\(volume.name)"
+                    let place = "\(what) in the logical volume \(group.name)/\(volume.name)"
                     return PhysicalVolumeOutcome(
                         outcome: .hibernated(what: place, remedy: remedy), notices: [])
                 }

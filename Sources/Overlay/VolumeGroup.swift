@@ -166,7 +166,8 @@ extension VolumeGroup {
             guard row.type == "linear" || row.type == "striped" else {
                 return .failure(
                     VolumeRefusal(
-                        "its volume group '\(name)' holds '\(row.name)' of type \(row.type.onScreen), which is not asked"
+                        "its volume group '\(name)' holds '\(row.name)' of type \(row.type.onScreen), "
+                            + "which is not asked"
                     ))
             }
             var pieces: [Extent] = []
