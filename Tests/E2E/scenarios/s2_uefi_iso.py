@@ -27,7 +27,7 @@ def image_one(lab):
     disk = lab.blank_disk("pc1")
     firmware = Firmware.uefi(f"{lab.directory}/pc1.vars")
     machine = Machine(lab, "pc1", [Disk(disk)], firmware, cdrom=lab.media.iso)
-    to_prompt(machine, BOOT_LIMIT)
+    machine.boot_by_hand()
     machine.shell("test -d /sys/firmware/efi/efivars")
     lab.proved("pc1: UEFI from the ISO, the boot menu, 'manual' typed, preboot prompt, efivars there")
 
@@ -64,20 +64,10 @@ def secure(lab, name, options):
     """With Microsoft's keys enforced the medium starts to the prompt, and the kernel says so."""
     firmware = Firmware.uefi(f"{lab.directory}/{name}-secure.vars", secure=True)
     machine = Machine(lab, f"{name}-secure", [], firmware, **options)
-    to_prompt(machine, SECURE_LIMIT)
+    machine.boot_by_hand(SECURE_LIMIT)
     said = machine.shell("dmesg | grep -i 'secure boot'")
     prove(re.search(r"(?i)secure boot (is )?enabled", said), f"the kernel does not say Secure Boot is on: {said}")
     state = machine.shell("od -An -tu1 -j4 -N1 /sys/firmware/efi/efivars/SecureBoot-*").strip()
     prove(state == "1", f"the firmware's variable SecureBoot is {state}, not 1")
     lab.proved(f"Secure Boot enforced: {name} starts to the prompt; the kernel: '{said.splitlines()[-1].strip()}'")
     machine.kill()
-
-
-def to_prompt(machine, limit):
-    """From the boot menu to the prompt, by typing what a person types."""
-    machine.expect(r"Maintenance", limit)
-    machine.picture("menu")
-    machine.console.type("c")
-    machine.expect(r"grub> ")
-    machine.console.type("manual\r")
-    machine.prompt(limit)
