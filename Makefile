@@ -6,8 +6,13 @@ SHELL := /bin/bash
 # Debian packages: what the build links, and what tests and the demo run.
 BUILD_PACKAGES := gcc g++ libc6-dev make pkg-config git libparted-dev libblkid-dev zlib1g-dev libzstd-dev libisal-dev libfuse3-dev libnewt-dev
 TEST_PACKAGES := util-linux fdisk gdisk parted e2fsprogs xfsprogs btrfs-progs ntfs-3g fuse3 dosfstools mtools \
-	lvm2 mdadm grub-pc-bin grub2-common iproute2 nftables ethtool procps mount jq python3 tmux
-PACKAGES := $(BUILD_PACKAGES) $(TEST_PACKAGES)
+	lvm2 mdadm grub-pc-bin grub2-common iproute2 nftables ethtool procps mount jq python3 tmux busybox-static
+# What initrd/build needs; what goes onto the media is in initrd/packages.txt and is unpacked, not installed.
+MEDIA_PACKAGES := cpio zstd kmod binutils xorriso mtools
+# The virtual machine tests: machines, firmware, PXE, the base system, file systems of the disk they make.
+E2E_PACKAGES := qemu-system-x86 seabios ipxe-qemu ovmf dnsmasq-base debootstrap debian-archive-keyring exfatprogs \
+	gzip
+PACKAGES := $(BUILD_PACKAGES) $(TEST_PACKAGES) $(MEDIA_PACKAGES) $(E2E_PACKAGES)
 
 # One configuration: what is tested is what ships. An undeclared import is an error.
 SWIFT_FLAGS := -c release --explicit-target-dependency-import-check error
@@ -16,10 +21,10 @@ DESTDIR ?=
 PREFIX ?= /usr/local
 
 .PHONY: help setup toolchain build test check demo bench bench-quick bench-stragglers bench-disk \
-	bench-live bench-allocations simulate fuzz clean install
+	bench-live bench-allocations simulate fuzz initrd iso pxe e2e clean install
 
 help: ## this list
-	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F':.*## ' '/^[a-z0-9-]+:.*## /{printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 toolchain:
 	@command -v swift >/dev/null || { echo "make: no Swift toolchain on PATH: install Swift 6.2 or later from https://www.swift.org/install/linux/" >&2; exit 1; }
@@ -41,6 +46,8 @@ test: setup ## build and run every test (as root: loop devices, network namespac
 	@[ "$$(id -u)" = 0 ] || { echo "make: the tests make loop devices and network namespaces: run as root" >&2; exit 1; }
 	swift build $(SWIFT_FLAGS) --build-tests
 	swift test $(SWIFT_FLAGS) --skip-build --disable-xctest
+	Tests/MediaTests/settings
+	Tests/MediaTests/foundation
 	Tests/Demo/demo selftest
 	DEAF_AFTER=5 DEAF_RATE=50 Tests/Demo/deaf
 
@@ -77,6 +84,19 @@ simulate: setup ## sessions of up to 1000 participants on a virtual clock, compa
 
 fuzz: setup ## run every fuzz target for a while
 	Tests/Fuzz/run
+
+initrd: setup ## kernel and initramfs of the boot media, into .build/media (FIRMWARE=DIRECTORY adds firmware)
+	initrd/build initrd
+
+iso: initrd ## .build/media/img.iso for CD and USB stick (any key of settings.txt: SERVERKEY=… PROXYADDR=…)
+	initrd/build iso
+
+pxe: initrd ## .build/media/pxe, the directory for network boot, with dnsmasq's configurations
+	initrd/build pxe
+
+e2e: build initrd iso pxe ## virtual machine tests: PXE and CD boot to a restored system that runs (E2E="s1 s4": a part)
+	@[ "$$(id -u)" = 0 ] || { echo "make: the virtual machine tests make loop devices and a network: run as root" >&2; exit 1; }
+	IMG_BIN_DIR=$(BIN) Tests/E2E/run $(E2E)
 
 install: build ## install img and imgserv under $(DESTDIR)$(PREFIX)
 	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/sbin

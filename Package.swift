@@ -117,6 +117,7 @@ let package = Package(
                 "Imaging", "Disk", "Overlay", "ImageFormat", "SessionProtocol", "SessionTransport", "Linux",
                 "Blocks", "TestSupport", "img", system,
             ]),
+        tests("ServerTests", ["Server", "SessionProtocol", "Blocks", "TestSupport"]),
         tests("FixupTests", ["Fixup", "Disk", "Linux", "Blocks", "TestSupport", "img"]),
         tests("CommandTests", ["img", "imgserv", "Linux", "TestSupport"]),
         tests("MenuTests", ["img", "Linux", "Blocks", "TestSupport"]),

@@ -1,4 +1,5 @@
 // The processes that `img` starts of itself: what they are is decided before anything else in the program.
+internal import Disk
 internal import Linux
 internal import Overlay
 
@@ -6,5 +7,7 @@ internal import Overlay
 ///
 /// Returns its exit status, or nil for everything else. No thread may have been started before.
 package func runHiddenService(_ arguments: [String]) -> Int32? {
-    runOverlayService(arguments)
+    runOverlayService(arguments) { device, size, sectorSize in
+        FileSystemIdentity(of: device, size: size, sectorSize: sectorSize)?.type
+    }
 }

@@ -53,6 +53,14 @@ extension Descriptor {
         _ = try systemCall("flush the buffers of \(name)") { clinux_ioctl_value(number, clinux_BLKFLSBUF, 0) }
     }
 
+    /// Tells the block device that a range holds nothing any more (ioctl `BLKDISCARD`); whole sectors.
+    package func discard(offset: UInt64, length: UInt64) throws(SystemError) {
+        var range: [UInt64] = [offset, length]
+        _ = try systemCall("discard \(length) bytes at \(offset) of \(name)") {
+            unsafe clinux_ioctl(number, clinux_BLKDISCARD, &range)
+        }
+    }
+
     /// Makes the kernel forget the block device's partitions and read its table anew (ioctl `BLKRRPART`).
     ///
     /// The kernel answers EBUSY while a partition is in use. It finds only the kinds of table it was built for.

@@ -1,9 +1,22 @@
 // Standard output and standard error of a command-line program.
 internal import CLinux
 internal import Glibc
+internal import Synchronization
+internal import SystemPackage
 
 /// The two streams a program talks to people with.
 package enum Console {
+    /// The errno with which standard output last failed to take text; 0 for none.
+    ///
+    /// A closed pipe does not count: who reads only the first lines (`img dump | head`) has what they wanted.
+    private static let outputErrno = Atomic<Int32>(0)
+
+    /// Why what was printed did not arrive on standard output; nil where it did.
+    package static var outputFailure: SystemError? {
+        let number = outputErrno.load(ordering: .relaxed)
+        return number == 0 ? nil : SystemError("write to standard output", Errno(rawValue: number))
+    }
+
     /// Writes text and a line end to standard output; a closed pipe is not an error.
     package static func print(_ line: String) { write(line + "\n", to: 1) }
 
@@ -40,7 +53,10 @@ package enum Console {
             let count = unsafe bytes.withUnsafeBytes { buffer in
                 unsafe Glibc.write(stream, buffer.baseAddress?.advanced(by: done), buffer.count - done)
             }
-            guard count > 0 || currentErrno == EINTR else { return }
+            guard count > 0 || currentErrno == EINTR else {
+                if stream == 1, currentErrno != EPIPE { outputErrno.store(currentErrno, ordering: .relaxed) }
+                return
+            }
             done += max(count, 0)
         }
     }

@@ -19,8 +19,10 @@ package enum ExternalCommand {
     ///
     /// Standard input is `input`. Output goes to memory files, of which at most `limit` bytes each are
     /// returned, so that no amount of output blocks the program. Throws only if the program did not start.
+    /// With `holding` the standard input is a copy of that descriptor instead: it stays open as long as the program
+    /// runs.
     package static func run(
-        _ arguments: [String], input: [UInt8] = [], limit: Int = 64 << 20
+        _ arguments: [String], input: [UInt8] = [], holding: Int32? = nil, limit: Int = 64 << 20
     ) throws(SystemError) -> Outcome {
         guard let program = arguments.first else {
             throw SystemError("run an empty command", .invalidArgument)
@@ -34,7 +36,7 @@ package enum ExternalCommand {
         try standardInput.write(input, at: 0)
         let child = try ChildProcess(
             program, Array(arguments.dropFirst()),
-            descriptors: [standardInput.number, standardOutput.number, standardError.number])
+            descriptors: [holding ?? standardInput.number, standardOutput.number, standardError.number])
         let status: Int32
         switch try child.wait() {
         case .exited(let code): status = code

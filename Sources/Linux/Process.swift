@@ -107,6 +107,11 @@ package enum ThisProcess {
         _ = clinux_prctl(clinux_PR_SET_IO_FLUSHER, 1)
     }
 
+    /// Sets an environment variable of this process and of those it starts (C function `setenv`); one thread only.
+    package static func setEnvironment(_ name: String, _ value: String) throws(SystemError) {
+        _ = try systemCall("set \(name)") { unsafe setenv(name, value, 1) }
+    }
+
     /// Ends the process after what was printed has been written (C function `exit`).
     package static func exit(_ status: Int32) -> Never { Glibc.exit(status) }
 

@@ -52,14 +52,15 @@ package func mapUsedBlocks(
 }
 
 /// Types that are never mounted, with the reason for the notice; nil for those that are.
-private func reasonNotToAsk(_ fileSystem: String) -> String? {
+func reasonNotToAsk(_ fileSystem: String) -> String? {
     switch fileSystem {
     case "swap", "swsuspend": nil
     case "crypto_LUKS": "it is encrypted (LUKS)"
     case "BitLocker": "it is encrypted (BitLocker)"
     // What Disk calls a partition whose signatures it could not read.
     case "unreadable": "the places that would tell what it holds cannot be read"
-    case "LVM2_member": "it belongs to an LVM volume group"
+    // Alone: `mapVolumeGroups` asks all of a group together.
+    case physicalVolumeType: "it belongs to an LVM volume group"
     case "linux_raid_member": "it belongs to a software RAID"
     case _ where MountMethod(fileSystem) == nil: "\(fileSystem) cannot be asked which blocks it uses"
     default: nil
@@ -80,13 +81,9 @@ private func map(
         return try disk.read(Int(min(UInt64(count), length - offset)), at: start + offset)
     }
 
-    if fileSystem == "swap" || fileSystem == "swsuspend" {
-        if let signature = try suspendSignature(read) {
-            return .hibernated(
-                what: "a suspended system lies in this swap area (\(signature))", remedy: resumeFirst)
-        }
-        guard fileSystem == "swap" else {
-            return .hibernated(what: "a suspended system lies in this swap area", remedy: resumeFirst)
+    if isSwap(fileSystem) {
+        if let what = try suspendedSystem(fileSystem, read) {
+            return .hibernated(what: what, remedy: resumeFirst)
         }
         let header = ExtentSet([Extent(offset: 0, length: min(swapHeader, length))])
         return .mapped(PartitionContent(source: source, used: header, changes: Changes(), pool: nil))
@@ -96,30 +93,30 @@ private func map(
     case .whole(let reason): return .whole(reason: reason)
     }
 
+    let segment = OverlaySegment(disk: 0, extent: source.extent, start: 0, sectorSize: source.sectorSize)
     let request = ServiceRequest(
-        fileSystem: fileSystem, extent: source.extent, sectorSize: source.sectorSize,
-        firstSlot: UInt32(clamping: pool.usedSlots), faults: faults)
-    switch try askService(request, disk, pool, servicePath, interruption) {
+        fileSystem: fileSystem, segments: [segment], firstSlot: UInt32(clamping: pool.usedSlots),
+        faults: faults)
+    switch try askService(request, [disk.number], pool, servicePath, interruption) {
     case .failed(let failure) where failure.kind == .hibernated:
-        return .hibernated(what: failure.reason, remedy: "shut Windows down with: shutdown /s /t 0")
+        return .hibernated(what: failure.reason, remedy: shutDownWindows)
     case .failed(let failure): return .whole(reason: failure.reason)
-    case .mapped(let free, let changes, let nextSlot, let statistics):
+    case .groups: return .whole(reason: "the overlay service speaks of volume groups")
+    case .mapped(let record, let statistics):
         let claim = FreeSpaceClaim(
-            fileSystem: fileSystem, recorded: free.byteCount, partitionSize: length, statistics: statistics)
+            fileSystem: fileSystem, recorded: record.free.byteCount, partitionSize: length,
+            statistics: statistics)
         if let objection = claim.objection { return .whole(reason: objection) }
-        let (claimedSize, overflow) = statistics.blocks.multipliedReportingOverflow(by: statistics.blockSize)
-        if overflow || claimedSize > length {
-            return .whole(reason: "its file system is larger than the partition")
-        }
         let content = PartitionContent(
-            source: source, used: usedExtents(of: length, free: free), changes: changes, pool: pool)
+            source: source, used: usedExtents(of: length, free: record.free), changes: record.changes,
+            pool: pool)
         func readPatched(_ offset: UInt64, _ count: Int) throws(SystemError) -> [UInt8] {
             try content.read(Int(min(UInt64(count), length - min(offset, length))), at: offset, from: disk)
         }
         if let objection = try objectionAfterUnmount(fileSystem, readPatched) {
             return .whole(reason: objection)
         }
-        pool.keep(upTo: Int(nextSlot))
+        pool.keep(upTo: Int(record.nextSlot))
         return .mapped(content)
     }
 }
@@ -132,14 +129,15 @@ package func usedExtents(of length: UInt64, free: ExtentSet) -> ExtentSet {
     return all.subtracting(free.intersection(middle).roundedInward(to: overlayBlockSize))
 }
 
-private func askService(
-    _ request: ServiceRequest, _ disk: borrowing Descriptor, _ pool: OverlayPool, _ servicePath: String,
+/// Starts the overlay's service for one request and waits for its report; `disks` are open descriptors.
+func askService(
+    _ request: ServiceRequest, _ disks: [Int32], _ pool: OverlayPool, _ servicePath: String,
     _ interruption: MapInterruption
 ) throws -> ServiceReport {
     let ends = try MessageSocket.pair("the overlay service")
     let service = try ChildProcess(
         servicePath, [HiddenService.service.rawValue, String(ThisProcess.pid)],
-        descriptors: [-1, -1, -1, ends.theirs.number, disk.number, pool.memory.number])
+        descriptors: [-1, -1, -1, ends.theirs.number, pool.memory.number] + disks)
     let socket = ends.keepOurs()
     interruption.began(service)
     defer { interruption.ended() }
@@ -157,16 +155,20 @@ private func askService(
     }
 }
 
-/// The report, once every number in it is inside the partition and the pool.
+/// The report, once every number in it is inside the partitions and the pool.
 private func checked(
     _ report: ServiceReport, _ request: ServiceRequest, _ pool: OverlayPool
 ) throws(DecodeError) -> ServiceReport {
-    guard case .mapped(let free, let changes, _, _) = report else { return report }
-    let length = request.extent.length
+    let record: OverlayRecord
+    switch report {
+    case .mapped(let found, _), .groups(let found, _, _): record = found
+    case .failed: return report
+    }
+    let length = request.segments.last?.place.end ?? 0
     let blocks = (length + overlayBlockSize - 1) / overlayBlockSize
-    let ends = [free.extents.last?.end ?? 0, changes.zeroed.extents.last?.end ?? 0]
-    guard ends.allSatisfy({ $0 <= length }), changes.patches.allSatisfy({ $0.block < blocks }),
-        changes.patches.allSatisfy({ patch in
+    let ends = [record.free.extents.last?.end ?? 0, record.changes.zeroed.extents.last?.end ?? 0]
+    guard ends.allSatisfy({ $0 <= length }), record.changes.patches.allSatisfy({ $0.block < blocks }),
+        record.changes.patches.allSatisfy({ patch in
             if case .slot(let slot) = patch.content { slot < pool.slotCount } else { true }
         })
     else { throw .invalid("its report exceeds the partition") }
@@ -174,7 +176,7 @@ private func checked(
 }
 
 /// Refuses a disk, or a partition opened as a device, that is mounted itself.
-private func refuseIfMounted(_ source: PartitionSource, _ disk: borrowing Descriptor) throws {
+func refuseIfMounted(_ source: PartitionSource, _ disk: borrowing Descriptor) throws {
     guard let number = try disk.blockDeviceNumber() else { return }
     if let mount = try Mount.entries().first(where: { $0.device == number }) {
         throw SourceInUse(description: "\(source.path) is mounted at \(mount.mountPoint)")
@@ -183,9 +185,24 @@ private func refuseIfMounted(_ source: PartitionSource, _ disk: borrowing Descri
 
 /// Bytes at both ends of a partition that are always used.
 private let edge = MiB
+/// libblkid's name for a physical volume of LVM.
+package let physicalVolumeType = "LVM2_member"
 /// Bytes of a swap area that are captured: its header, for any page size.
-private let swapHeader = 64 * KiB
-private let resumeFirst = "start that system and shut it down"
+let swapHeader = 64 * KiB
+/// Remedies for sleeping systems.
+let resumeFirst = "start that system and shut it down"
+let shutDownWindows = "shut Windows down with: shutdown /s /t 0"
+
+/// Whether libblkid's type is that of swap, sleeping systems included.
+func isSwap(_ type: String) -> Bool { type == "swap" || type == "swsuspend" }
+
+/// What sleeps in a swap area of libblkid's `type`, or nil where nothing does.
+func suspendedSystem(_ type: String, _ read: FieldReader) throws(SystemError) -> String? {
+    if let signature = try suspendSignature(read) {
+        return "a suspended system (\(signature))"
+    }
+    return type == "swap" ? nil : "a suspended system"
+}
 
 extension PartitionContent {
     /// Reads `count` bytes from `offset`; see `read(into:at:from:)`.

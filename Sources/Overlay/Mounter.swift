@@ -3,27 +3,33 @@ internal import Blocks
 internal import Linux
 internal import SystemPackage
 
-/// Mounts the file system on the overlay, trims and unmounts it, in a mount namespace of its own.
+/// Mounts what the overlay shows, trims and unmounts it, in a mount namespace of its own.
 ///
-/// Runs on the process's only thread. Whatever it leaves undone the kernel undoes with the namespace.
+/// Runs on the process's only thread. Whatever it leaves undone the kernel undoes with the namespace, and the guardian
+/// where a volume group was activated.
 final class Mounter {
     private let service: MessageSocket
     private let request: ServiceRequest
+    private let identify: ContentIdentifier
 
     /// Takes over the socket to the service and reads from it what to mount.
-    init(service: consuming MessageSocket) throws {
+    init(service: consuming MessageSocket, identify: @escaping ContentIdentifier) throws {
         guard let bytes = try service.receive(limit: MounterMessage.limit) else {
             throw MountFailure("the overlay service asks for nothing")
         }
         request = try ServiceRequest(decoding: bytes)
         self.service = service
+        self.identify = identify
     }
 
     /// Does everything and tells the service; throws only when the service is gone.
     func run(fuseDevice: consuming Descriptor) throws {
         do {
+            // Before the namespace: the guardian must not keep it alive.
+            let guardian = request.isVolumeGroups ? try DeviceGuardian() : nil
             try Mount.unshareNamespace()
-            try mapInNamespace(fuseDevice: fuseDevice)
+            try mapInNamespace(fuseDevice: fuseDevice, guardian)
+            try guardian?.finish()
             try tell(.finished)
         } catch let failure as MountFailure {
             try tell(.failed(failure))
@@ -32,8 +38,8 @@ final class Mounter {
         }
     }
 
-    private func mapInNamespace(fuseDevice: consuming Descriptor) throws {
-        let base = try mountPrivateDirectory()
+    private func mapInNamespace(fuseDevice: consuming Descriptor, _ guardian: DeviceGuardian?) throws {
+        let base = try mountPrivateDirectory(withDevices: guardian != nil)
         let path = "\(base)/partition"
         let root = "\(base)/root"
         try Descriptor(opening: path, [.writeOnly, .create, .exclusive], mode: 0o600).close()
@@ -45,82 +51,45 @@ final class Mounter {
         try fuseDevice.close()
         try tell(.overlayMounted)
 
-        let file = try Descriptor(opening: path, .readWrite)
-        var options = LoopDevice.Options()
-        options.sectorSize = request.sectorSize
-        let loop = try LoopDevice(attaching: file, options)
-        try file.close()
+        let size = request.segments.last?.place.end ?? 0
+        let loops = try request.segments.map { segment in
+            let file = try Descriptor(opening: path, .readWrite)
+            // Older kernels (6.1) give a loop device the size they know already, and of a new FUSE file that is 0.
+            guard try file.size() == size else { throw MountFailure("the overlay's file has another size") }
+            var options = LoopDevice.Options()
+            options.offset = segment.start
+            options.length = segment.extent.length
+            options.sectorSize = segment.sectorSize
+            return AttachedLoop(try LoopDevice(attaching: file, options))
+        }
         do {
-            try mapFileSystem(on: loop, at: root, log: "\(base)/log")
+            if let guardian {
+                let volumes = VolumeGroupMounter(
+                    request, loops: loops.map(\.path), base: base, root: root, guardian: guardian,
+                    identify: identify, tell: tell)
+                try volumes.run()
+            } else {
+                let question = FileSystemQuestion(
+                    fileSystem: request.fileSystem, device: loops[0].path, root: root, log: "\(base)/log",
+                    faults: request.faults)
+                try tell(.unmounted(question.ask { try tell(.trimBegins) }))
+            }
         } catch {
             // The first failure is the one to report; what stays behind goes with the namespace.
-            try? loop.detach()
+            for loop in loops { try? loop.detach() }
             throw error
         }
-        try loop.detach()
+        for loop in loops { try loop.detach() }
         try Mount.detach(path)
     }
 
-    private func mapFileSystem(on loop: borrowing LoopDevice, at root: String, log: String) throws {
-        if request.fileSystem == "btrfs" { try replayBtrfs(on: loop, at: root, log: log) }
-        let mounted = try MountedFileSystem(request.fileSystem, on: loop.path, at: root, log: log)
-        let statistics: SpaceStatistics
-        do {
-            try checkMount(loop, at: root)
-            if request.faults.stallsWhenMounted { ThisProcess.sleepForever() }
-            statistics = try trim(root)
-        } catch {
-            try? mounted.unmount()
-            throw error
-        }
-        try mounted.unmount()
-        try tell(.unmounted(statistics))
-    }
-
-    /// Replays a btrfs log in a mount of its own.
-    ///
-    /// What the replay allocates from stays out of reach of a trim in the same mount: up to a whole block group.
-    private func replayBtrfs(on loop: borrowing LoopDevice, at root: String, log: String) throws {
-        let mounted = try MountedFileSystem(request.fileSystem, on: loop.path, at: root, log: log)
-        let check = Result { try checkMount(loop, at: root) }
-        try mounted.unmount()
-        try check.get()
-    }
-
-    /// The mount must be that of the overlay's loop device: btrfs, for one, picks a device by the file system's id.
-    private func checkMount(_ loop: borrowing LoopDevice, at root: String) throws {
-        let path = loop.path
-        let number = try Descriptor(opening: path, .readOnly).blockDeviceNumber()
-        guard let entry = try Mount.entries().last(where: { $0.mountPoint == root }), entry.source == path,
-            // btrfs shows a number of its own there.
-            entry.fileSystem == "btrfs" || entry.device == number
-        else { throw MountFailure("the kernel mounted another device in its place") }
-    }
-
-    private func trim(_ root: String) throws -> SpaceStatistics {
-        let directory = try Descriptor(opening: root, [.readOnly, .directory])
-        guard try !Mount.statistics(directory).readOnly else {
-            throw MountFailure("it can only be mounted read-only")
-        }
-        try tell(.trimBegins)
-        do throws(SystemError) {
-            try Mount.trim(directory)
-        } catch {
-            throw MountFailure("its file system does not tell its free space: \(error.errno.description)")
-        }
-        let statistics = try Mount.statistics(directory)
-        guard !statistics.readOnly else { throw MountFailure("its file system met an error during the trim") }
-        try directory.close()
-        return statistics
-    }
-
     /// A tmpfs that only this namespace sees, so that no directory stays behind; returns where it is.
-    private func mountPrivateDirectory() throws -> String {
+    private func mountPrivateDirectory(withDevices: Bool) throws -> String {
+        var flags: Mount.Flags = [.noSetuid, .noExecution]
+        if !withDevices { flags.insert(.noDevices) }
         for candidate in ["/mnt", "/media", "/run", "/tmp"] {
             do throws(SystemError) {
-                try Mount.attach(
-                    "img", at: candidate, type: "tmpfs", [.noSetuid, .noDevices, .noExecution],
-                    data: "size=1m,mode=0700")
+                try Mount.attach("img", at: candidate, type: "tmpfs", flags, data: "size=1m,mode=0700")
                 return candidate
             } catch {
                 guard error.errno == .noSuchFileOrDirectory else { throw error }
@@ -135,5 +104,22 @@ final class Mounter {
         guard try service.receive(limit: MounterMessage.limit) != nil else {
             throw MountFailure("the overlay service has gone")
         }
+    }
+}
+
+/// A loop device among several: a value without copies cannot be in an array.
+private final class AttachedLoop {
+    private var loop: LoopDevice?
+    let path: String
+
+    init(_ loop: consuming LoopDevice) {
+        path = loop.path
+        self.loop = consume loop
+    }
+
+    /// Detaches it and waits until it is; later calls do nothing.
+    func detach() throws {
+        guard let loop = loop.take() else { return }
+        try loop.detach()
     }
 }

@@ -11,8 +11,7 @@ package final class OverlayDisk: @unchecked Sendable {
     }
 
     private let lock = Condition()
-    private let source: Descriptor
-    private let extent: Extent
+    private let source: OverlaySource
     private let pool: SharedMemory
     private let slotLimit: UInt32
 
@@ -26,19 +25,25 @@ package final class OverlayDisk: @unchecked Sendable {
     private var full = false
 
     /// Serves `extent` of `source`; changes go to slots of `pool` from `firstSlot` upwards.
-    package init(source: consuming Descriptor, extent: Extent, pool: SharedMemory, firstSlot: UInt32) {
+    package convenience init(
+        source: consuming Descriptor, extent: Extent, pool: SharedMemory, firstSlot: UInt32
+    ) {
+        self.init(OverlaySource(source, extent), pool: pool, firstSlot: firstSlot)
+    }
+
+    /// Serves one or several partitions as `source` lays them out; changes go to slots of `pool` from `firstSlot` up.
+    init(_ source: OverlaySource, pool: SharedMemory, firstSlot: UInt32) {
         self.source = source
-        self.extent = extent
         self.pool = pool
         slotLimit = UInt32(clamping: unsafe pool.bytes.count / blockBytes)
         nextSlot = firstSlot
-        let blocks = (extent.length + overlayBlockSize - 1) / overlayBlockSize
+        let blocks = (source.size + overlayBlockSize - 1) / overlayBlockSize
         free = BlockBitmap(count: blocks)
         zeroed = BlockBitmap(count: blocks)
     }
 
-    /// Bytes of the partition.
-    package var size: UInt64 { extent.length }
+    /// Bytes of the partition, or of all of them with the gaps between.
+    package var size: UInt64 { source.size }
 
     /// Whether a write found no slot.
     package var isPoolFull: Bool { lock.locked { full } }
@@ -48,7 +53,7 @@ package final class OverlayDisk: @unchecked Sendable {
 
     /// Fills `buffer` from `offset`; the range must lie inside the partition.
     package func read(into buffer: UnsafeMutableRawBufferPointer, at offset: UInt64) throws(SystemError) {
-        try unsafe source.readFully(buffer, at: extent.offset + offset)
+        try unsafe source.read(buffer, at: offset)
         lock.locked {
             forEachBlock(offset..<offset + UInt64(buffer.count)) { block, part in
                 let start = Int(block * overlayBlockSize + part.lowerBound - offset)
@@ -193,8 +198,7 @@ package final class OverlayDisk: @unchecked Sendable {
         if free.contains(block) || zeroed.contains(block) { return }
         let start = block * overlayBlockSize
         let count = Int(min(overlayBlockSize, size - start))
-        try unsafe source.readFully(
-            UnsafeMutableRawBufferPointer(rebasing: memory[0..<count]), at: extent.offset + start)
+        try unsafe source.read(UnsafeMutableRawBufferPointer(rebasing: memory[0..<count]), at: start)
         if let content = patches[block] { unsafe apply(content, 0..<overlayBlockSize, to: memory) }
     }
 

@@ -1,39 +1,49 @@
 // The processes behind a mapping: the service that answers FUSE, the mounter it starts, and their companions.
 internal import Blocks
-internal import Linux
+package import Linux
 internal import SystemPackage
 
 /// Hidden first arguments of `img` under which it is one of the overlay's processes.
 enum HiddenService: String {
-    /// Serves the FUSE file; descriptor 3 the capture's socket, 4 the source, 5 the pool.
+    /// Serves the FUSE file; descriptor 3 the capture's socket, 4 the pool, 5 and up the source disks.
     case service = "overlay-service"
     /// Mounts; descriptor 3 the service's socket, 4 the open /dev/fuse.
     case mounter = "overlay-mounter"
     /// Keeps a mount namespace until standard input ends.
     case keeper = "overlay-keeper"
+    /// Removes the logical volumes of a mounter that was killed; standard input is the mounter's socket.
+    case guardian = "overlay-guardian"
     /// Runs a program that dies with its parent.
     case tied = "overlay-tied"
     /// Maps one partition and prints the outcome: the service's parent, for tests and for looking into a report.
     case map = "overlay-map"
 }
 
+/// Tells what an open block device of `size` bytes holds, by libblkid's name; nil where nothing is recognised.
+package typealias ContentIdentifier = (
+    _ device: borrowing Descriptor, _ size: UInt64, _ sectorSize: UInt32
+) -> String?
+
 /// Runs one of the overlay's processes if `arguments`, without the program's name, ask for one.
 ///
-/// Returns its exit status, or nil for other arguments. Call it first in the program, before any thread starts.
-package func runOverlayService(_ arguments: [String]) -> Int32? {
+/// `identify` is asked about logical volumes. Returns the exit status, or nil for other arguments. Call it first in the
+/// program, before any thread starts.
+package func runOverlayService(_ arguments: [String], identify: @escaping ContentIdentifier) -> Int32? {
     guard let first = arguments.first, let service = HiddenService(rawValue: first) else { return nil }
     let rest = Array(arguments.dropFirst())
-    if service == .map { return printMap(rest) }
+    if service == .map { return printMaps(rest) }
     ThisProcess.ignoreTerminalSignals()
     if service == .keeper { return keepNamespace() }
+    if service == .guardian { return guardDevices() }
     guard let parent = rest.first.flatMap({ Int32($0) }), ThisProcess.dieWithParent(parent) else { return 1 }
     ThisProcess.becomeFlusher()
     do {
         switch service {
         case .service: try OverlayService().run()
         case .mounter:
-            try Mounter(service: MessageSocket(owning: 3, name: "the overlay service"))
-                .run(fuseDevice: Descriptor(owning: 4, name: "/dev/fuse"))
+            try Mounter(
+                service: MessageSocket(owning: 3, name: "the overlay service"), identify: identify
+            ).run(fuseDevice: Descriptor(owning: 4, name: "/dev/fuse"))
         default: return runTied(Array(rest.dropFirst()))
         }
         return 0
@@ -42,7 +52,8 @@ package func runOverlayService(_ arguments: [String]) -> Int32? {
     }
 }
 
-/// Serves one partition to the kernel, has it mounted and trimmed, and reports.
+/// Serves one partition, or the physical volumes of an LVM, to the kernel, has what they hold mounted and trimmed, and
+/// reports.
 private struct OverlayService: ~Copyable {
     private let capture = MessageSocket(owning: 3, name: "the capture")
 
@@ -62,8 +73,8 @@ private struct OverlayService: ~Copyable {
 
     private func map(_ request: ServiceRequest) throws -> ServiceReport {
         let disk = OverlayDisk(
-            source: Descriptor(owning: 4, name: "the source"), extent: request.extent,
-            pool: try SharedMemory(inherited: 5, "the overlay's pool"), firstSlot: request.firstSlot)
+            try OverlaySource(request.segments, inheritedFrom: 5),
+            pool: try SharedMemory(inherited: 4, "the overlay's pool"), firstSlot: request.firstSlot)
         let device = try Descriptor(opening: "/dev/fuse", .readWrite)
         let ends = try MessageSocket.pair("the overlay's mounter")
         let mounter = try ChildProcess(
@@ -72,7 +83,7 @@ private struct OverlayService: ~Copyable {
         let socket = ends.keepOurs()
         try socket.send(request.encoded)
 
-        var conversation = Conversation(disk: disk, faults: request.faults)
+        var conversation = Conversation(disk: disk, request)
         var file: OverlayFile?
         var threads: [Thread<Void>] = []
         var fuse: Descriptor? = device
@@ -96,14 +107,16 @@ private struct OverlayService: ~Copyable {
 /// What the mounter said, and what that makes of the disk.
 private struct Conversation {
     private let disk: OverlayDisk
-    private let faults: OverlayFaults
+    private let request: ServiceRequest
     private var statistics: SpaceStatistics?
+    private var groups: [GroupFinding] = []
+    private var volumes: [VolumeFinding] = []
     private var failure: MountFailure?
     private var finished = false
 
-    init(disk: OverlayDisk, faults: OverlayFaults) {
+    init(disk: OverlayDisk, _ request: ServiceRequest) {
         self.disk = disk
-        self.faults = faults
+        self.request = request
     }
 
     mutating func take(_ message: MounterMessage) {
@@ -112,14 +125,22 @@ private struct Conversation {
         case .trimBegins:
             disk.enter(.trimming)
         case .unmounted(let statistics):
-            if let hole = faults.plantedHole {
-                try? disk.punch(offset: hole.offset, length: hole.length, mayBeFree: true)
-            }
-            disk.enter(.after)
+            endTrim()
             self.statistics = statistics
+        case .group(let group): groups.append(group)
+        case .volume(let volume):
+            endTrim()
+            volumes.append(volume)
         case .finished: finished = true
         case .failed(let failure): self.failure = failure
         }
+    }
+
+    private func endTrim() {
+        if let hole = request.faults.plantedHole {
+            try? disk.punch(offset: hole.offset, length: hole.length, mayBeFree: true)
+        }
+        disk.enter(.after)
     }
 
     var report: ServiceReport {
@@ -128,12 +149,13 @@ private struct Conversation {
                 MountFailure(.poolFull, "mounting it changes more than the overlay's memory holds"))
         }
         if let failure { return .failed(failure) }
+        let result = disk.result()
+        let record = OverlayRecord(free: result.free, changes: result.changes, nextSlot: result.nextSlot)
+        if finished, request.isVolumeGroups { return .groups(record, groups, volumes) }
         guard finished, let statistics else {
             return .failed(MountFailure("the process that mounts it ended unexpectedly"))
         }
-        let result = disk.result()
-        return .mapped(
-            free: result.free, changes: result.changes, nextSlot: result.nextSlot, statistics: statistics)
+        return .mapped(record, statistics)
     }
 }
 
@@ -148,29 +170,4 @@ private func runTied(_ command: [String]) -> Int32 {
     guard let program = command.first else { return 1 }
     _ = replaceProcess(by: program, Array(command.dropFirst()))
     return programMissing
-}
-
-/// `overlay-map PATH OFFSET LENGTH SECTOR TYPE [stall]`: prints the outcome as one line per fact.
-private func printMap(_ arguments: [String]) -> Int32 {
-    let numbers = arguments.dropFirst().prefix(3).compactMap { UInt64($0) }
-    guard arguments.count >= 5, numbers.count == 3, numbers[1] <= UInt64.max - numbers[0] else { return 2 }
-    let source = PartitionSource(
-        path: arguments[0], extent: Extent(offset: numbers[0], length: numbers[1]),
-        sectorSize: UInt32(clamping: numbers[2]))
-    do {
-        let outcome = try mapUsedBlocks(
-            of: source, fileSystem: arguments[4], pool: OverlayPool(), servicePath: ThisProcess.executable,
-            faults: OverlayFaults(stallsWhenMounted: arguments.dropFirst(5).contains("stall")))
-        switch outcome {
-        case .mapped(let content):
-            print("mapped: used \(content.used.byteCount), changed \(content.changedByteCount)")
-            for extent in content.used.extents { print("used \(extent)") }
-        case .whole(let reason): print("whole: \(reason)")
-        case .hibernated(let what, let remedy): print("hibernated: \(what); \(remedy)")
-        }
-        return 0
-    } catch {
-        print("\(error)")
-        return 1
-    }
 }

@@ -33,6 +33,9 @@ package struct FreeSpaceClaim: Sendable {
         case "xfs":
             // Each allocation group also keeps a share back that XFS does not tell.
             return saturating(free, saturating(reserved, slack + size / 100 * 3))
+        case "f2fs":
+            // The segments it keeps for its own cleaning are free as well.
+            return saturating(free, saturating(reserved, slack))
         default:
             return saturating(free, slack)
         }
@@ -40,6 +43,7 @@ package struct FreeSpaceClaim: Sendable {
 
     /// Why the claim cannot be true, with both figures, or nil where it can.
     package var objection: String? {
+        if bytes(statistics.blocks) > partitionSize { return "its file system is larger than the partition" }
         guard recorded > limit else { return nil }
         return "its free space is not plausible: \(recorded.asBytes) were trimmed, "
             + "but its own figures allow \(limit.asBytes) at most"

@@ -15,31 +15,37 @@ package struct OverlayFaults: Equatable, Sendable {
     }
 }
 
-/// Capture → service: which partition to map.
+/// Capture → service: which partition to map, or which physical volumes to map together.
 struct ServiceRequest: Equatable {
+    /// libblkid's type; all the segments are of it.
     var fileSystem: String
-    var extent: Extent
-    var sectorSize: UInt32
+    /// One partition, or several physical volumes in ascending order of `start`.
+    var segments: [OverlaySegment]
     var firstSlot: UInt32
     var faults: OverlayFaults
+
+    /// Whether LVM is asked what lies in the segments.
+    var isVolumeGroups: Bool { fileSystem == physicalVolumeType }
 
     var encoded: [UInt8] {
         var writer = ByteWriter()
         writer.text(fileSystem)
-        writer.extent(extent)
-        writer.u32(sectorSize)
+        writer.varint(UInt64(segments.count))
+        for segment in segments {
+            writer.u8(segment.disk)
+            writer.extent(segment.extent)
+            writer.varint(segment.start)
+            writer.u32(segment.sectorSize)
+        }
         writer.u32(firstSlot)
         writer.extent(faults.plantedHole ?? Extent(offset: 0, length: 0))
         writer.u8(faults.stallsWhenMounted ? 1 : 0)
         return writer.bytes
     }
 
-    init(
-        fileSystem: String, extent: Extent, sectorSize: UInt32, firstSlot: UInt32, faults: OverlayFaults
-    ) {
+    init(fileSystem: String, segments: [OverlaySegment], firstSlot: UInt32, faults: OverlayFaults) {
         self.fileSystem = fileSystem
-        self.extent = extent
-        self.sectorSize = sectorSize
+        self.segments = segments
         self.firstSlot = firstSlot
         self.faults = faults
     }
@@ -48,13 +54,18 @@ struct ServiceRequest: Equatable {
         self = try bytes.withBytes { (span) throws(DecodeError) in
             var offset = 0
             let fileSystem = try span.text(at: &offset)
-            let extent = try span.extent(at: &offset)
-            let sectorSize = try span.u32(at: &offset)
+            var segments: [OverlaySegment] = []
+            for _ in 0..<(try span.varint(at: &offset)) {
+                segments.append(
+                    OverlaySegment(
+                        disk: try span.u8(at: &offset), extent: try span.extent(at: &offset),
+                        start: try span.varint(at: &offset), sectorSize: try span.u32(at: &offset)))
+            }
             let firstSlot = try span.u32(at: &offset)
             let hole = try span.extent(at: &offset)
             let stalls = try span.u8(at: &offset) != 0
             return ServiceRequest(
-                fileSystem: fileSystem, extent: extent, sectorSize: sectorSize, firstSlot: firstSlot,
+                fileSystem: fileSystem, segments: segments, firstSlot: firstSlot,
                 faults: OverlayFaults(plantedHole: hole.length > 0 ? hole : nil, stallsWhenMounted: stalls))
         }
     }
@@ -62,31 +73,26 @@ struct ServiceRequest: Equatable {
 
 /// Service → capture: what came of it.
 enum ServiceReport: Equatable {
-    case mapped(free: ExtentSet, changes: Changes, nextSlot: UInt32, statistics: SpaceStatistics)
+    case mapped(OverlayRecord, SpaceStatistics)
+    /// What was found of LVM; places are those of the overlay's file.
+    case groups(OverlayRecord, [GroupFinding], [VolumeFinding])
     /// Not mappable, and why.
     case failed(MountFailure)
 
     var encoded: [UInt8] {
         var writer = ByteWriter()
         switch self {
-        case .mapped(let free, let changes, let nextSlot, let statistics):
+        case .mapped(let record, let statistics):
             writer.u8(1)
-            writer.extents(free.withoutSmallest(downTo: mostFreeExtents))
-            writer.extents(changes.zeroed)
-            writer.varint(UInt64(changes.patches.count))
-            var last: UInt64 = 0
-            for patch in changes.patches {
-                writer.varint(patch.block - last)
-                last = patch.block
-                switch patch.content {
-                case .zeroSectors(let mask):
-                    writer.varint(0)
-                    writer.u8(mask)
-                case .slot(let slot): writer.varint(UInt64(slot) + 1)
-                }
-            }
-            writer.u32(nextSlot)
+            writer.record(record)
             writer.statistics(statistics)
+        case .groups(let record, let groups, let volumes):
+            writer.u8(3)
+            writer.record(record)
+            writer.varint(UInt64(groups.count))
+            for group in groups { writer.group(group) }
+            writer.varint(UInt64(volumes.count))
+            for volume in volumes { writer.volume(volume) }
         case .failed(let failure):
             writer.u8(2)
             writer.append(failure.encoded)
@@ -97,28 +103,18 @@ enum ServiceReport: Equatable {
     init(decoding bytes: [UInt8]) throws(DecodeError) {
         self = try bytes.withBytes { (span) throws(DecodeError) in
             var offset = 0
-            guard try span.u8(at: &offset) == 1 else {
-                return .failed(try MountFailure(from: span, at: &offset))
+            switch try span.u8(at: &offset) {
+            case 1: return .mapped(try span.record(at: &offset), try span.statistics(at: &offset))
+            case 2: return .failed(try MountFailure(from: span, at: &offset))
+            case 3:
+                let record = try span.record(at: &offset)
+                var groups: [GroupFinding] = []
+                for _ in 0..<(try span.varint(at: &offset)) { groups.append(try span.group(at: &offset)) }
+                var volumes: [VolumeFinding] = []
+                for _ in 0..<(try span.varint(at: &offset)) { volumes.append(try span.volume(at: &offset)) }
+                return .groups(record, groups, volumes)
+            case let kind: throw .invalid("an unknown report \(kind)")
             }
-            let free = try span.extents(at: &offset)
-            var changes = Changes()
-            changes.zeroed = try span.extents(at: &offset)
-            var block: UInt64 = 0
-            for _ in 0..<(try span.varint(at: &offset)) {
-                let (next, overflow) = block.addingReportingOverflow(try span.varint(at: &offset))
-                guard !overflow else { throw .invalid("a block exceeds 64 bits") }
-                block = next
-                let content: Patch.Content =
-                    switch try span.varint(at: &offset) {
-                    case 0: .zeroSectors(try span.u8(at: &offset))
-                    case let slot: .slot(UInt32(clamping: slot - 1))
-                    }
-                changes.patches.append(Patch(block: block, content: content))
-            }
-            let nextSlot = try span.u32(at: &offset)
-            return .mapped(
-                free: free, changes: changes, nextSlot: nextSlot, statistics: try span.statistics(at: &offset)
-            )
         }
     }
 
@@ -169,6 +165,10 @@ enum MounterMessage: Equatable {
     case trimBegins
     /// The file system is unmounted: holes are no longer free space.
     case unmounted(SpaceStatistics)
+    /// What LVM says of a volume group.
+    case group(GroupFinding)
+    /// What a logical volume's own content said; it is unmounted, holes are no longer free space.
+    case volume(VolumeFinding)
     /// Loop device and FUSE file are gone too.
     case finished
     case failed(MountFailure)
@@ -185,6 +185,12 @@ enum MounterMessage: Equatable {
         case .failed(let failure):
             writer.u8(5)
             writer.append(failure.encoded)
+        case .group(let group):
+            writer.u8(6)
+            writer.group(group)
+        case .volume(let volume):
+            writer.u8(7)
+            writer.volume(volume)
         }
         return writer.bytes
     }
@@ -198,86 +204,13 @@ enum MounterMessage: Equatable {
             case 3: return .unmounted(try span.statistics(at: &offset))
             case 4: return .finished
             case 5: return .failed(try MountFailure(from: span, at: &offset))
+            case 6: return .group(try span.group(at: &offset))
+            case 7: return .volume(try span.volume(at: &offset))
             case let kind: throw .invalid("an unknown mounter message \(kind)")
             }
         }
     }
 
-    /// Most bytes a message can have.
-    static let limit = 65_536
-}
-
-extension ExtentSet {
-    /// The set without its smallest extents, so that at most `count` remain: less free space is never wrong.
-    func withoutSmallest(downTo count: Int) -> ExtentSet {
-        guard extents.count > count else { return self }
-        let smallest = extents.map(\.length).sorted(by: >)[count]
-        return ExtentSet(extents.filter { $0.length > smallest })
-    }
-}
-
-/// Most free extents a report holds, about 40 MB.
-private let mostFreeExtents = 4_000_000
-
-extension ByteWriter {
-    fileprivate mutating func text(_ text: String) {
-        varint(UInt64(text.utf8.count))
-        append(text.utf8)
-    }
-
-    fileprivate mutating func extent(_ extent: Extent) {
-        varint(extent.offset)
-        varint(extent.length)
-    }
-
-    fileprivate mutating func extents(_ set: ExtentSet) {
-        varint(UInt64(set.extents.count))
-        var last: UInt64 = 0
-        for extent in set.extents {
-            varint(extent.offset - last)
-            varint(extent.length)
-            last = extent.end
-        }
-    }
-
-    fileprivate mutating func statistics(_ statistics: SpaceStatistics) {
-        varint(statistics.blockSize)
-        varint(statistics.blocks)
-        varint(statistics.freeBlocks)
-        u8(statistics.readOnly ? 1 : 0)
-        varint(statistics.reserved)
-    }
-}
-
-extension RawSpan {
-    fileprivate func text(at offset: inout Int) throws(DecodeError) -> String {
-        let count = try varint(at: &offset)
-        return try text(Int(clamping: count), at: &offset, "a text")
-    }
-
-    fileprivate func extent(at offset: inout Int) throws(DecodeError) -> Extent {
-        let start = try varint(at: &offset)
-        let length = try varint(at: &offset)
-        guard length <= UInt64.max - start else { throw .invalid("an extent exceeds 64 bits") }
-        return Extent(offset: start, length: length)
-    }
-
-    fileprivate func extents(at offset: inout Int) throws(DecodeError) -> ExtentSet {
-        var all: [Extent] = []
-        var last: UInt64 = 0
-        for _ in 0..<(try varint(at: &offset)) {
-            let extent = try extent(at: &offset)
-            guard extent.end <= UInt64.max - last else { throw .invalid("an extent exceeds 64 bits") }
-            all.append(Extent(offset: last + extent.offset, length: extent.length))
-            last += extent.end
-        }
-        return ExtentSet(all)
-    }
-
-    fileprivate func statistics(at offset: inout Int) throws(DecodeError) -> SpaceStatistics {
-        SpaceStatistics(
-            blockSize: try varint(at: &offset), blocks: try varint(at: &offset),
-            freeBlocks: try varint(at: &offset), readOnly: try u8(at: &offset) != 0,
-            reserved: try varint(at: &offset))
-    }
+    /// Most bytes a message can have: a volume in many pieces names each of them.
+    static let limit = 16 << 20
 }

@@ -157,19 +157,25 @@ extension HostMachine {
     /// A machine that failed or went away and joins anew is judged by its new run.
     private mutating func supersede(_ identity: ParticipantIdentity, now: UInt64) {
         for index in seats.indices
-        where seats[index].connection == nil && !seats[index].isSuperseded
+        where (seats[index].connection == nil || seats[index].isSilent) && !seats[index].isSuperseded
             && seats[index].identity.isSameMachine(as: identity) && snapshots[index].state != .finished
         {
             if seats[index].isOpen {
                 conclude(index, .lost, result: "started again", isTold: false, now: now)
             }
+            // Of a machine that was switched off the old connection may seem to stand for minutes.
+            close(index)
             seats[index].isSuperseded = true
         }
     }
 
     /// Counts who is there, and sets the time of the start from it.
     mutating func countJoined() {
-        session.joined = seats.indices.count { seats[$0].isOpen && seats[$0].connection != nil }
+        // Before the start, who is silent is not there: a room does not begin with a machine that was switched off.
+        session.joined = seats.indices.count {
+            seats[$0].isOpen && seats[$0].connection != nil
+                && (session.state == .running || !seats[$0].isSilent)
+        }
         scheduleReports()
         if session.state == .running { limitRate() }
         guard session.state == .registering else { return }
@@ -187,7 +193,9 @@ extension HostMachine {
         let since = dueSince ?? now
         dueSince = since
         // Whoever is still planning would miss the first chunks; nobody waits for it longer than that.
-        let isReady = seats.allSatisfy { !$0.isOpen || $0.connection == nil || $0.hasNeeded }
+        let isReady = seats.allSatisfy {
+            !$0.isOpen || $0.connection == nil || $0.isSilent || $0.hasNeeded
+        }
         if isReady || now >= since + Tuning.needPatience { start(now: now) }
     }
 
@@ -303,12 +311,14 @@ extension HostMachine {
         snapshots[index].state = .silent
         emit(.event(.silent(index)))
         notice("\(label(index)) \(reason)")
+        if session.state == .registering { countJoined() }
     }
 
     private mutating func speakAgain(_ index: Int) {
         seats[index].isSilent = false
         snapshots[index].state = session.state == .running ? .receiving : .joined
         count(index)
+        if session.state == .registering { countJoined() }
     }
 
     /// Ends the session when everyone is through, or only silent ones are left and the time for them has passed.

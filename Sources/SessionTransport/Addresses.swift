@@ -1,6 +1,6 @@
 // The protocol's addresses as sockets know them, and back; and the interface a session uses.
 package import Linux
-internal import SessionProtocol
+package import SessionProtocol
 
 /// A reason why a session cannot go on: one sentence that names the host, peer or interface.
 package struct TransportError: Error, Equatable, CustomStringConvertible {
@@ -10,7 +10,7 @@ package struct TransportError: Error, Equatable, CustomStringConvertible {
 
 extension Address {
     /// The protocol's form of a socket's address; allocates nothing.
-    init(_ address: IPAddress) {
+    package init(_ address: IPAddress) {
         switch address.family {
         case .v4: self.init(ipv4: UInt32(truncatingIfNeeded: address.low))
         case .v6: self.init(ipv6High: address.high, low: address.low)

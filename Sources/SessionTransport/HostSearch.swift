@@ -18,9 +18,7 @@ package enum HostSearch {
     /// The host that answers or announces the session within `patience` nanoseconds, on the interface called
     /// `interface` or on all; nil: nobody has, or `isCancelled` holds.
     ///
-    /// It is asked for several times. Somebody who answered is not believed before others have had a second to
-    /// contradict.
-    ///
+    /// It is asked for several times. Whoever answers is returned a second later: others may contradict it until then.
     /// A session that has ended does not count. Blocks the calling thread, in whose network namespace it looks; afterwards
     /// no socket is left.
     ///
@@ -59,7 +57,7 @@ package enum HostSearch {
                     if let found, found.fingerprint != host.fingerprint {
                         other = host
                     } else {
-                        if found == nil { end = min(end, MonotonicClock.now() + contradiction) }
+                        if found == nil { end = MonotonicClock.now() + contradiction }
                         found = host
                     }
                 }

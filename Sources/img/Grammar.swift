@@ -27,6 +27,8 @@ package enum Grammar {
     private enum Word {
         /// `key=VALUE` becomes `--option VALUE`.
         case value(option: String)
+        /// The same where VALUE is a number from 0 up; the text says which ones are taken.
+        case number(option: String, String, hasFraction: Bool = false)
         /// A bare word becomes `--option`, or `--option VALUE` where the option has one.
         case flag([String])
         /// A word of the grammar whose part does not exist yet.
@@ -147,10 +149,13 @@ package enum Grammar {
         case .session:
             return common.adding([
                 "if": .value(option: "--interface"), "key": .value(option: "--key"),
-                "clients": .value(option: "--clients"), "t": .value(option: "--wait"),
+                "clients": .number(option: "--clients", "1 to 1000 machines"),
+                "t": .value(option: "--wait"),
                 "time": .value(option: "--wait"), "comp": .value(option: "--compression"),
-                "rate": .value(option: "--rate"), "ttl": .value(option: "--ttl"),
-                "linger": .value(option: "--linger"), "file": .value(option: "--file"),
+                "rate": .number(option: "--rate", "Mbit/s from 1 up"),
+                "ttl": .number(option: "--ttl", "1 to 255 routers"),
+                "linger": .number(option: "--linger", "0 to 1440 minutes", hasFraction: true),
+                "file": .value(option: "--file"),
             ])
         default: return [:]
         }
@@ -183,8 +188,20 @@ package enum Grammar {
                     "'\(mode.rawValue)' does not take '\(word)'; 'img help \(mode.rawValue)' lists its words")
             }
             guard !value.isEmpty else { throw UsageError("'\(word)' lacks a value") }
-            guard case .value(let option) = meaning else { throw missing(word, mode) }
-            return [option, value]
+            // To the parser it would be the next option.
+            guard !value.hasPrefix("-") else {
+                throw UsageError("'\(word)' gives a value that begins with '-'")
+            }
+            switch meaning {
+            case .value(let option): return [option, value]
+            case .number(let option, let range, let hasFraction):
+                let isNumber = value.allSatisfy { $0.isASCIIDigit || (hasFraction && $0 == ".") }
+                guard isNumber, hasFraction ? Double(value) != nil : Int(value) != nil else {
+                    throw UsageError("\(name)= takes \(range), not '\(value)'")
+                }
+                return [option, value]
+            case .flag, .missing: throw missing(word, mode)
+            }
         }
         if mode == .makel, let slot = numbered(word, "x") { return ["--exclude", slot] }
         if mode == .restorel, numbered(word, "s") != nil || isMapping(word) { throw missing(word, mode) }

@@ -11,6 +11,8 @@ do {
     let arguments = try Grammar.translate(words)
     var command = try Img.parseAsRoot(arguments)
     try command.run()
+    // Figures that nobody got are no success.
+    if let failure = Console.outputFailure { throw failure }
 } catch let error as UsageError {
     Console.error("img: \(error)")
     ThisProcess.exit(2)

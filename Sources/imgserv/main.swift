@@ -6,6 +6,8 @@ do {
     let arguments = try ServerGrammar.translate(Array(CommandLine.arguments.dropFirst()))
     var command = try Imgserv.parseAsRoot(arguments)
     try command.run()
+    // Figures that nobody got are no success.
+    if let failure = Console.outputFailure { throw failure }
 } catch let error as ServerUsageError {
     Console.error("imgserv: \(error)")
     ThisProcess.exit(2)

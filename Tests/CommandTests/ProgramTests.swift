@@ -55,6 +55,20 @@ struct ProgramTests {
         for line in first.output.split(separator: "\n") { #expect(line.utf8.count <= 120, "\(line)") }
     }
 
+    /// A full disk behind `img dump --json > FILE` would leave half a file and "success".
+    @Test func outputThatDoesNotArriveIsAFailure() throws {
+        let own = try FileTree.realPath("/proc/self/exe")
+        let folder = own.split(separator: "/").dropLast().reduce("") { $0 + "/" + $1 }
+        let said = try runAnyway(["/bin/sh", "-c", "exec \(folder)/img dump --json >/dev/full"])
+        #expect(said.status == 1)
+        #expect(said.errors == "img: cannot write to standard output: No space left on device\n")
+        // Whoever has seen enough closes the pipe: no failure.
+        let enough = try runAnyway([
+            "/bin/bash", "-c", "set -o pipefail; \(folder)/img help | head -c 1 >/dev/null",
+        ])
+        #expect(enough.status == 0)
+    }
+
     @Test func theVersionIsANumber() throws {
         let said = try img("--version")
         #expect(said.status == 0)
@@ -95,6 +109,11 @@ struct ProgramTests {
             (["session", "a", "1441"], "a start is minutes, up to 1440"),
             (["session", "a", "5", "6"], "'6' gives a second value"),
             (["session", "a", "comp=10"], "comp= takes 0 to 9"),
+            (["session", "a", "m", "linger=-1"], "'linger=-1' gives a value that begins with '-'"),
+            (["session", "a", "m", "linger=1.2.3"], "linger= takes 0 to 1440 minutes, not '1.2.3'"),
+            (["session", "a", "m", "rate=x"], "rate= takes Mbit/s from 1 up, not 'x'"),
+            (["session", "a", "ttl=1000000000000000000000"], "ttl= takes 1 to 255 routers, not"),
+            (["session", "a", "ttl=999"], "ttl= takes 1 to 255 routers"),
             (["session", "a", "rate=0"], "rate= takes Mbit/s"), (["session", "a", "ttl=0"], "ttl= takes"),
             (["session"], "'<name>'"), (["frobnicate"], "img has no mode 'frobnicate'"),
             (["makel", "a", "comp=11"], "comp= takes 0 to 9"),

@@ -51,6 +51,24 @@ extension OnRealTargets {
         }
     }
 
+    /// The end of the disk cannot be zeroed: what has happened to it by then is said, once.
+    @Test func aFailedEraseNamesTheDisk() throws {
+        try withPlainImage { _, image in
+            try withTemporaryDirectory { directory in
+                let target = "\(directory)/target"
+                try run("truncate", "-s", "\(24 * MiB)", target)
+                let limited = "trap '' XFSZ; ulimit -f 8192; exec \"$@\""
+                let outcome = try runAnyway(
+                    ["sh", "-c", limited, "sh", try imgPath(), "restorel", image, "disks=\(target)"])
+                #expect(outcome.status == 1, "\(outcome.output)\(outcome.errors)")
+                let all = outcome.output + outcome.errors
+                #expect(
+                    all.contains("\(target): its partitions may be gone, and nothing was restored"), "\(all)")
+                #expect(all.ranges(of: "deleting the partitions of").count == 1, "\(all)")
+            }
+        }
+    }
+
     @Test func aDamagedFirstChunkTouchesNothing() throws {
         try withPlainImage { _, image in
             let reader = try ImageFileReader(path: image)

@@ -126,6 +126,15 @@ private func sectors(_ first: UInt64, _ count: UInt64 = 1) -> Extent {
         #expect(bytes == expected(item, lost: inside))
     }
 
+    /// Whoever ends a capture does not wait for a dying disk.
+    @Test func nothingIsTriedAfterTheEnd() throws {
+        let source = FailingSource(content, bad: 0..<64)
+        let reader = RescuingReader(source: source, sectorSizes: [512])
+        reader.end()
+        let error = #expect(throws: ImagingError.self) { try read(reader, item([sectors(0, 64)])) }
+        #expect(error?.description == "the capture was ended")
+    }
+
     @Test(arguments: 0..<40 as Range<UInt64>) func anyPatternOfBadSectors(seed: UInt64) throws {
         var random = SeededRandom(seed: seed)
         let piece: UInt64 = [512, 1024, 4096].randomElement(using: &random) ?? 512

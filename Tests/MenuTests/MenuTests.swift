@@ -283,6 +283,30 @@ import TestSupport
         }
     }
 
+    /// The end of the disk cannot be zeroed: the dialog says what that leaves behind, not only what failed.
+    @Test func aFailedRestoreSaysWhatIsLeft() throws {
+        try withTemporaryDirectory { directory in
+            try makeDisk("source", in: directory)
+            try makeDisk("target", in: directory)
+            try run(
+                builtProgram("img"), "makel", "\(directory)/room.img", "disks=\(directory)/source",
+                "comp=speed")
+            try withMenu(directory, prefix: "trap '' XFSZ; ulimit -f 4096; ") { menu in
+                try menu.press("Enter")
+                try menu.expect("Restore image")
+                try menu.press("Down", "Enter")
+                try menu.expect("Read everything back")
+                try menu.type("room.img")
+                try menu.press("Enter")
+                try menu.type("target")
+                try menu.press("Tab", "Tab", "Enter")
+                try menu.expect("Restore image: plan", "Yes, overwrite")
+                try menu.press("Tab", "Enter")
+                try menu.expect("Error", "partitions may be gone")
+            }
+        }
+    }
+
     /// Long labels leave an entry no room there; a negative width is more than newt survives.
     @Test func aNarrowTerminalShowsEveryPage() throws {
         try withTemporaryDirectory { directory in

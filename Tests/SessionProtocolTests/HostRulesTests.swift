@@ -17,7 +17,10 @@ import Testing
     @Test func doneWithoutNeedIsNotBelieved() throws {
         let host = try Spoken(seed: 61, participants: 1)
         host.join(1, number: 1)
-        host.wait(6_000 * ms)
+        // It speaks, so it is waited for, and yet never says what it needs.
+        host.wait(3_000 * ms)
+        host.say(1, NoticeMessage(level: .state).encode())
+        host.wait(3_000 * ms)
         #expect(host.machine.session.state == .running)
         host.done(1, chunks: 0)
         #expect(host.closed == [1])
@@ -60,6 +63,38 @@ import Testing
         for id in [2, 3] as [ConnectionID] { host.done(id, chunks: host.existing.count) }
         #expect(host.end?.0 == true)
         #expect(host.end?.1 == "everyone is through")
+    }
+
+    /// Its old connection seems to stand for minutes, and its new one would be a second machine.
+    @Test func aMachineThatIsSwitchedOffAndOnCountsOnce() throws {
+        let host = try Spoken(seed: 67, participants: 2)
+        host.join(1, number: 1, run: 8)
+        host.need(1)
+        host.wait(6_000 * ms)
+        #expect(host.machine.session.joined == 0 && host.machine.session.stillNeeded == 2)
+        host.join(2, number: 1, run: 9)
+        host.need(2)
+        #expect(host.machine.session.joined == 1 && host.machine.session.state == .registering)
+        #expect(host.closed.contains(1))
+        host.join(3, number: 3)
+        host.need(3)
+        #expect(host.machine.session.state == .running)
+        for id in [2, 3] as [ConnectionID] { host.done(id, chunks: host.existing.count) }
+        #expect(host.end?.0 == true, "\(host.end?.1 ?? "")")
+    }
+
+    /// A room does not start with a machine that is silent, nor forgets one that speaks again.
+    @Test func whoIsSilentIsNotCountedUntilItSpeaks() throws {
+        let host = try Spoken(seed: 68, participants: 2)
+        host.join(1, number: 1)
+        host.need(1)
+        host.wait(6_000 * ms)
+        host.join(2, number: 2)
+        host.need(2)
+        #expect(host.machine.session.state == .registering && host.machine.session.joined == 1)
+        host.say(1, NoticeMessage(level: .state).encode())
+        host.wait(1)
+        #expect(host.machine.session.state == .running && host.machine.session.joined == 2)
     }
 
     @Test func theEndNamesThoseThatFailed() throws {

@@ -108,6 +108,19 @@ import Testing
         scene.expectEnd(host, complete: true)
     }
 
+    /// A host that was found and is gone again leaves the machine free, to become the master itself for one.
+    @Test func aHostThatGoesBeforeItLetsAnybodyInIsForgotten() throws {
+        let scene = Scene(seed: 225)
+        let host = try scene.host()
+        let all = try scene.participants(1)
+        scene.world.run(limit: 60_000 * ms) { all[0].log.contains { $0.contains("found(") } }
+        #expect(!all[0].log.contains { $0.contains("accepted") })
+        host.machine.stop(reason: "the host was stopped by hand", now: scene.world.now)
+        host.pump()
+        scene.world.run(limit: 5_000 * ms) { false }
+        #expect(all[0].log.contains { $0.contains("lostSight") }, "\(all[0].log)")
+    }
+
     /// A session that starts while two hosts announce it is not trusted, though it was joined before.
     @Test func nothingIsWrittenWhileTwoHostsAreThere() throws {
         let scene = Scene(seed: 221)

@@ -202,6 +202,18 @@ import Testing
         #expect(try winner.outcome().isComplete)
     }
 
+    /// A disk that answers nothing must not hold up the end: whoever reads it is told that nobody waits.
+    @Test func theEndOfASessionEndsItsReads() throws {
+        let lan = try NamespaceLAN(stations: 1)
+        let image = MadeUpImage(chunks: 4, payloadBytes: 1 << 16)
+        let host = try Hosting(image, on: lan, participants: 1, frames: DeadDisk())
+        let guest = visit(lan, 0, image)
+        try waitUntil { host.runner.snapshot.session.state == .running }
+        host.runner.stop(reason: "the test is over")
+        #expect(try host.outcome().isComplete == false)
+        #expect(try guest.join().failure?.contains("the test is over") == true)
+    }
+
     @Test func hostsThatStayTellOfEachOther() throws {
         let lan = try NamespaceLAN(stations: 1)
         let image = MadeUpImage(chunks: 2, payloadBytes: 1 << 16)
@@ -354,4 +366,16 @@ private final class TogetherFrames: FrameProvider {
             return image.expected(chunk)
         }
     }
+}
+
+/// Frames of a disk whose every read takes until nobody wants it any more.
+private final class DeadDisk: FrameProvider {
+    private let hasEnded = Atomic<Bool>(false)
+
+    func frame(chunk: UInt32) throws -> [UInt8] {
+        while !hasEnded.load(ordering: .relaxed) { MonotonicClock.sleep(nanoseconds: 10 * millisecond) }
+        throw TransportError("the capture was ended")
+    }
+
+    func end() { hasEnded.store(true, ordering: .relaxed) }
 }

@@ -1,6 +1,7 @@
 // libblkid: what is in a range of a disk, and which partitions its table names; it never writes here.
 internal import Blocks
 internal import CBlkid
+package import Linux
 
 /// What libblkid reads from a partition table.
 struct ProbedTable {
@@ -178,5 +179,18 @@ extension Probe {
             default: throw DiskError(.blkid, "cannot look for signatures on \(name): reading failed")
             }
         }
+    }
+}
+
+extension FileSystemIdentity {
+    /// What an open block device of `size` bytes holds; nil when nothing is recognised, "unreadable" as its type when
+    /// the places to look at cannot be read.
+    package init?(of device: borrowing Descriptor, size: UInt64, sectorSize: UInt32) {
+        let range = Extent(offset: 0, length: size)
+        guard
+            let identity = try? Probe(device.number, name: device.name, range: range, sectorSize: sectorSize)
+                .content()
+        else { return nil }
+        self = identity
     }
 }

@@ -74,11 +74,13 @@ package struct CapturePlan: Sendable {
         }
         layout = try ChunkLayout(chunkSize: request.chunkSize, diskSizes: disks.map(\.size))
         let pool = try OverlayPool(byteCount: request.overlayMemory)
+        let groups = try VolumeGroups(disks, request, pool)
         var sources: [Source] = []
         var partitions: [Manifest.PartitionEntry] = []
         var notices: [String] = []
         for (index, disk) in disks.enumerated() {
-            let examined = try DiskExamination(disk, index: index, request: request, pool: pool)
+            let examined = try DiskExamination(
+                disk, index: index, request: request, pool: pool, groups: groups)
             sources.append(examined.source)
             partitions += examined.partitions
             notices += examined.notices

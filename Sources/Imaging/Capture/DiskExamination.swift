@@ -19,7 +19,10 @@ struct DiskExamination {
     /// Swap and what else libblkid calls by these names holds nothing but its header.
     private static let headerOnly: Set<String> = ["swap"]
 
-    init(_ disk: LocalDisk, index: Int, request: CapturePlan.Request, pool: OverlayPool) throws {
+    /// Examines one disk; `groups` is what LVM's physical volumes hold, on this disk and the others.
+    init(
+        _ disk: LocalDisk, index: Int, request: CapturePlan.Request, pool: OverlayPool, groups: VolumeGroups
+    ) throws {
         let reader = try DiskReader(disk)
         let tables: TableRegions
         do {
@@ -56,13 +59,12 @@ struct DiskExamination {
             if !tables.regions.isEmpty {
                 notices.append("\(disk.path) has a partition table without partitions")
             }
-            let whole = PartitionSource(
-                path: disk.path, extent: Extent(offset: 0, length: disk.size), sectorSize: disk.sectorSize)
             let outcome = try DiskExamination.content(
-                of: whole, type: tables.regions.isEmpty ? disk.content?.type : nil, slot: 0, request, pool)
+                of: PartitionSource(disk), type: tables.regions.isEmpty ? disk.content?.type : nil, slot: 0,
+                request, pool, groups)
             used = outcome.content.used
             contents.append(outcome.content)
-            if let notice = outcome.notice { notices.append(notice) }
+            notices += outcome.notices
             entries.append(
                 Manifest.PartitionEntry(
                     slot: 0, disk: index, number: 0, type: "", typeName: "", name: "", uuid: "",
@@ -81,21 +83,15 @@ struct DiskExamination {
                 var kind = Manifest.PartitionEntry.Content.excluded
                 var reason = "left out by x\(partition.slot)"
                 if !request.excludedSlots.contains(partition.slot) {
-                    let place = PartitionSource(
-                        path: disk.path, extent: partition.extent, sectorSize: disk.sectorSize,
-                        name: partition.path.isEmpty
-                            ? "partition \(partition.number) of \(disk.path)" : partition.path)
                     let outcome = try DiskExamination.content(
-                        of: place, type: partition.content?.type, slot: partition.slot, request, pool,
-                        isShared: disk.slots.contains {
-                            $0.number != partition.number && $0.extent.intersection(partition.extent) != nil
-                        })
+                        of: PartitionSource(partition, of: disk), type: partition.content?.type,
+                        slot: partition.slot, request, pool, groups, isShared: disk.overlaps(partition))
                     taken = outcome.content.used
                     kind = outcome.kind
                     reason = outcome.reason
                     contents.append(outcome.content)
                     used = used.union(taken.shifted(by: partition.extent.offset))
-                    if let notice = outcome.notice { notices.append(notice) }
+                    notices += outcome.notices
                 }
                 entries.append(
                     Manifest.PartitionEntry(
@@ -124,28 +120,30 @@ struct DiskExamination {
         var content: PartitionContent
         var kind: Manifest.PartitionEntry.Content
         var reason = ""
-        var notice: String?
+        var notices: [String] = []
     }
 
     /// Asks the overlay what is used, and words what it says.
     private static func content(
         of source: PartitionSource, type: String?, slot: Int, _ request: CapturePlan.Request,
-        _ pool: OverlayPool, isShared: Bool = false
+        _ pool: OverlayPool, _ groups: VolumeGroups, isShared: Bool = false
     ) throws -> Outcome {
         let place = slot == 0 ? source.name : "slot \(slot) (\(source.name))"
         // Replaying one's journal would change what the other holds.
+        let group = isShared ? nil : groups.outcome(of: source)
         let outcome =
             isShared
             ? MapOutcome.whole(reason: "it overlaps another partition")
-            : try mapUsedBlocks(of: source, fileSystem: type, pool: pool, interruption: request.interruption)
+            : try group?.outcome
+                ?? mapUsedBlocks(of: source, fileSystem: type, pool: pool, interruption: request.interruption)
         switch outcome {
         case .mapped(let content):
             let kind: Manifest.PartitionEntry.Content = headerOnly.contains(type ?? "") ? .header : .used
-            return Outcome(content: content, kind: kind)
+            return Outcome(content: content, kind: kind, notices: group?.notices ?? [])
         case .whole(let reason):
             return Outcome(
                 content: .whole(of: source), kind: .whole, reason: reason,
-                notice: "\(place) is captured whole, \(source.extent.length.asBytes): \(reason)")
+                notices: ["\(place) is captured whole, \(source.extent.length.asBytes): \(reason)"])
         case .hibernated(let what, let remedy):
             guard request.captureHibernated else {
                 throw ImagingError(
@@ -154,7 +152,7 @@ struct DiskExamination {
             }
             return Outcome(
                 content: .whole(of: source), kind: .whole, reason: what,
-                notice: "\(place) is captured whole, \(source.extent.length.asBytes): it holds \(what)")
+                notices: ["\(place) is captured whole, \(source.extent.length.asBytes): it holds \(what)"])
         }
     }
 }

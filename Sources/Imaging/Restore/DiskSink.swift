@@ -73,11 +73,16 @@ package final class DiskSink: ContentSink {
     }
 
     package func abandon() {
-        let touched = touched.withLock { $0 }
-        if !touched.isEmpty {
-            let names = touched.joined(separator: ", ")
+        let emptied = writers.withLock { $0.map(\.name) }
+        if !emptied.isEmpty {
             progress.note(
-                "\(names): emptied and not restored; the same command starts again", .error)
+                "\(emptied.joined(separator: ", ")): emptied and not restored; the same command starts again",
+                .error)
+        }
+        for path in touched.withLock({ $0 }) where !emptied.contains(path) {
+            progress.note(
+                "\(path): its partitions may be gone, and nothing was restored; the same command starts again",
+                .error)
         }
         // Nothing more can be done about a disk that fails even to be closed; the first error is the one shown.
         for writer in writers.withLock({ $0 }) { try? writer.close() }

@@ -200,7 +200,7 @@ package final class StationSession: Sendable {
     /// Takes part in the session of another master (Documentation/Decisions/0018).
     private func follow(_ other: FoundHost) throws -> Outcome {
         let name = options.master.name.onScreen
-        let who = "\(other.endpoint.address), key \(other.fingerprint)"
+        let who = other.who
         guard !other.isRunning else {
             throw ImagingError(
                 "session \(name) already runs, hosted by \(who): 'img session \(name)' takes part in it")
@@ -220,18 +220,15 @@ package final class StationSession: Sendable {
                 "this machine takes part in it instead and records it to \(file.onScreen); Ctrl-C leaves")
             return try takePart(part)
         }
-        let targets = try LocalDisks(DiskInventory.Context(), words: nil).all
-            .filter { $0.refusals(for: .restore, named: false).isEmpty }
-            .map { "\($0.path) (\($0.size.asBytes))" }
         guard options.isAttended else {
             throw ImagingError(
                 "session \(name) has a master already, \(who), and nobody is here to say that this machine, whose disks "
                     + "were to be sent, may be overwritten: 'img session \(name) client' takes part in it")
         }
+        let targets = try DiskListing(disks: nil).targets(named: false)
         progress.note(
-            "This machine can take part in it instead. ITS DISKS WILL THEN BE OVERWRITTEN: "
-                + (targets.isEmpty ? "none is eligible" : targets.joined(separator: ", "))
-                + ". Press c to take part, Ctrl-C to leave.", .warning)
+            "This machine can take part in it instead. ITS DISKS WILL THEN BE OVERWRITTEN:\n"
+                + targets.joined(separator: "\n") + "\nPress c to take part, Ctrl-C to leave.", .warning)
         try waitForAgreement()
         // A person may take their time: the session may run by now, or somebody else may host it.
         let still = try HostSearch.find(

@@ -69,7 +69,7 @@ struct SessionCommand: ParsableCommand {
     @Option(name: .customLong("interface"), help: "The network interface (word: if=).") var interface: String?
     @Option(name: .customLong("disks"), help: "The disks (word: disks=).") var disks: String?
     @Option(name: .customLong("rate"), help: "Mbit/s (word: rate=).") var rate: Int?
-    @Option(name: .customLong("ttl"), help: "Routers multicast may pass (word: ttl=).") var ttl: UInt8 = 16
+    @Option(name: .customLong("ttl"), help: "Routers multicast may pass (word: ttl=).") var ttl = 16
     @Option(name: .customLong("file"), help: "The image file to record to (word: file=).") var file: String?
     @Option(name: .customLong("key"), help: "Fingerprint of the host's key (word: key=).") var key: String?
     @Option(name: .customLong("linger"), help: "Minutes (word: linger=).") var linger: Double?
@@ -107,7 +107,7 @@ struct SessionCommand: ParsableCommand {
         guard rate.map({ (1...1_000_000).contains($0) }) ?? true else {
             throw ValidationError("rate= takes Mbit/s from 1 up")
         }
-        guard ttl > 0 else { throw ValidationError("ttl= takes 1 to 255") }
+        guard (1...255).contains(ttl) else { throw ValidationError("ttl= takes 1 to 255 routers") }
         guard linger.map({ (0...1440).contains($0) }) ?? true else {
             throw ValidationError("linger= takes 0 to 1440 minutes")
         }
@@ -188,7 +188,7 @@ struct SessionCommand: ParsableCommand {
         host.wait = wait.flatMap(Minutes.init)
         host.start = start.flatMap(StartTime.init)
         host.rate = rate
-        host.ttl = ttl
+        host.ttl = UInt8(ttl)
         host.linger = linger ?? host.linger
         host.captureHibernated = whole
         host.planOnly = planOnly
@@ -196,7 +196,7 @@ struct SessionCommand: ParsableCommand {
         var part = SessionRestore.Options(
             name: name, interface: interface, disks: disks?.asDiskList, file: file, key: key, verify: verify,
             planOnly: planOnly)
-        part.ttl = ttl
+        part.ttl = UInt8(ttl)
         var station = StationSession.Options(
             role: master ? .master : client ? .participant : nil, participant: part, master: host)
         station.isAttended = Keyboard.isThere && !json
