@@ -282,7 +282,7 @@ private struct PhysicalRow {
         else { return .failure("LVM does not tell where its extents are") }
         guard start % overlayBlockSize == 0, size % overlayBlockSize == 0 else {
             return .failure(
-                VolumeRefusal("its extents do not begin at multiples of \(overlayBlockSize.asBytes)"))
+                VolumeRefusal("its extents do not begin at multiples of \(overlayBlockSize) bytes"))
         }
         let (bytes, overflow) = count.multipliedReportingOverflow(by: size)
         guard !overflow, start <= place.length, bytes <= place.length - start else {

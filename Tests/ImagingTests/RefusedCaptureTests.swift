@@ -30,7 +30,7 @@ extension OnRealDisks {
                 let output = try imgSucceeds("makel", "\(directory)/a.img", "disks=\(loop.path)", "whole")
                 #expect(
                     output.contains(
-                        "slot 1 (\(loop.partition(1))) is captured whole, 67.1 MB: it holds Windows"))
+                        "slot 1 (\(loop.partition(1))) is captured whole, 67.1 MB: it holds a Windows"))
                 #expect(try sha256(loop.path) == before)
                 try withLoopDevice(80 * MiB) { target in
                     try imgSucceeds("restorel", "\(directory)/a.img", "disks=\(target.path)")
