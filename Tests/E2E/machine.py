@@ -7,7 +7,6 @@ import os
 import shutil
 import socket
 import subprocess
-import threading
 import time
 
 from console import Console
@@ -18,7 +17,7 @@ NO_TIMER = r"IO-APIC \+ timer doesn't work"
 RESETS = 3
 OVMF = "/usr/share/OVMF"
 PATIENCE = float(os.environ.get("E2E_PATIENCE", "1"))  # factor on every limit, for very slow machines
-BOOT_LIMIT, COMMAND_LIMIT = 400 * PATIENCE, 240 * PATIENCE
+START_LIMIT, BOOT_LIMIT, COMMAND_LIMIT = 60 * PATIENCE, 400 * PATIENCE, 240 * PATIENCE
 
 
 @dataclasses.dataclass
@@ -55,11 +54,10 @@ class Machine:
     """One machine, switched on when it is made; `directory` gets its logs and the scenario's disks."""
 
     def __init__(self, lab, name, disks=(), firmware=Firmware(), kernel=False, append="", initrd="",
-                 cdrom="", boot="c", memory=1024, network=True):
+                 cdrom="", boot="c", memory=1024, network=True, console=True):
         self.lab, self.name, self.directory = lab, name, lab.directory
         self.log = f"{lab.directory}/{name}.console"
         self.tap = None
-        self.ended = threading.Event()
         sockets = lab.sockets(name)
         words = ["qemu-system-x86_64", "-accel", "tcg", "-cpu", "max,la57=off", "-smp", "1", "-m", str(memory),
                  "-nodefaults", "-vga", "std", "-display", "none", *firmware.options(),
@@ -82,26 +80,33 @@ class Machine:
         if kernel:
             words += ["-kernel", lab.media.kernel, "-initrd", initrd or lab.media.initrd,
                       "-append", f"console=tty0 console=ttyS0,115200 img.mode=manual no_timer_check {append}".strip()]
-        self._start(words, sockets)
+        self.serial_socket, self.qmp_socket = f"{sockets}.serial", f"{sockets}.qmp"
+        self._start(words)
+        if console:
+            self.console = Console(self.name, self.connect(), self.log, self.alive)
 
-    def _start(self, words, sockets):
+    def _start(self, words):
         with open(f"{self.directory}/{self.name}.qemu", "ab") as errors:
             errors.write((" ".join(words) + "\n").encode())
             errors.flush()
             self.process = subprocess.Popen(self.lab.network.inside(*words), stdin=subprocess.DEVNULL,
                                             stdout=errors, stderr=errors)
         self.lab.machines.append(self)
-        deadline = time.monotonic() + 60
+
+    def connect(self):
+        """A connection to the serial port, for one user at a time."""
+        deadline = time.monotonic() + START_LIMIT
         while True:
+            serial = socket.socket(socket.AF_UNIX)
             try:
-                self.console = Console(self.name, f"{sockets}.serial", self.log, self.alive)
-                break
+                serial.connect(self.serial_socket)
+                return serial
             except OSError as error:
+                serial.close()
                 if not self.alive() or time.monotonic() > deadline:
                     raise Failure(f"{self.name}: QEMU did not start (see {self.directory}/{self.name}.qemu)") \
                         from error
                 time.sleep(0.05)  # QEMU has not made its socket yet
-        self.qmp_socket = f"{sockets}.qmp"
 
     def alive(self):
         return self.process.poll() is None
