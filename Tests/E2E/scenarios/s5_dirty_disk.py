@@ -24,7 +24,7 @@ FILE_SYSTEMS = (
     ("xfs", "/dev/vda2", "mkfs.xfs -q", "xfs_repair -n"),
     ("btrfs", "/dev/vda3", "mkfs.btrfs -q", "btrfs check"),
     ("vfat", "/dev/vda4", "mkfs.fat -F 32", "fsck.fat -n"),
-    ("exfat", "/dev/vda5", "mkfs.exfat -q", "fsck.exfat -n"),
+    ("exfat", "/dev/vda5", "mkfs.exfat", "fsck.exfat -n"),
     ("ntfs", "/dev/vda6", "mkntfs -q -f", "ntfsfix -n"),
     ("linear", "/dev/mapper/vg-linear", "mke2fs -q -t ext4", "e2fsck -fn"),
     ("striped", "/dev/mapper/vg-striped", "mkfs.xfs -q", "xfs_repair -n"),
