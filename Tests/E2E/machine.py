@@ -51,13 +51,18 @@ class Firmware:
 
 
 class Machine:
-    """One machine, switched on when it is made; `directory` gets its logs and the scenario's disks."""
+    """One machine, switched on when it is made; its logs go to the scenario's folder.
+
+    `same_as` is a machine that was switched off or killed: this one is the same hardware, by its network
+    card's address and its disks' serial numbers.
+    """
 
     def __init__(self, lab, name, disks=(), firmware=Firmware(), kernel=False, append="", initrd="",
-                 cdrom="", boot="c", memory=1024, network=True, console=True):
+                 cdrom="", boot="c", memory=1024, network=True, console=True, same_as=None):
         self.lab, self.name, self.directory = lab, name, lab.directory
         self.log = f"{lab.directory}/{name}.console"
-        self.tap = None
+        self.tap, self.mac = None, same_as.mac if same_as else lab.network.new_mac()
+        self.hardware = same_as.hardware if same_as else name
         sockets = lab.sockets(name)
         words = ["qemu-system-x86_64", "-accel", "tcg", "-cpu", "max,la57=off", "-smp", "1", "-m", str(memory),
                  "-nodefaults", "-vga", "std", "-display", "none", *firmware.options(),
@@ -68,15 +73,15 @@ class Machine:
         for number, disk in enumerate(disks):
             words += ["-drive", f"if=none,id=disk{number},file={disk.path},format=raw,cache=unsafe,"
                       "discard=unmap,detect-zeroes=unmap",
-                      "-device", f"virtio-blk-pci,drive=disk{number},serial={name}-{number},"
+                      "-device", f"virtio-blk-pci,drive=disk{number},serial={self.hardware}-{number},"
                       f"logical_block_size={disk.sector},physical_block_size={max(disk.sector, 512)}"]
         if cdrom:
             words += ["-drive", f"if=none,id=cd,media=cdrom,readonly=on,format=raw,file={cdrom}",
                       "-device", "virtio-scsi-pci", "-device", "scsi-cd,drive=cd,bootindex=0"]
         if network:
-            self.tap, mac = lab.network.tap()
+            self.tap = lab.network.tap()
             words += ["-netdev", f"tap,id=net,ifname={self.tap},script=no,downscript=no",
-                      "-device", f"virtio-net-pci,netdev=net,mac={mac}"]
+                      "-device", f"virtio-net-pci,netdev=net,mac={self.mac}"]
         if kernel:
             words += ["-kernel", lab.media.kernel, "-initrd", initrd or lab.media.initrd,
                       "-append", f"console=tty0 console=ttyS0,115200 img.mode=manual no_timer_check {append}".strip()]
