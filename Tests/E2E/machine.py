@@ -141,13 +141,14 @@ class Machine:
         on its timer before anything of img has run: that is QEMU's doing, and the machine is reset.
         """
         for _ in range(RESETS):
-            self.expect(r"Maintenance", limit)
+            self.expect(r"Continue from local disk", limit)  # the menu's last line
             self.picture("menu")
             self.console.type("c")
             self.expect(r"grub> ")
             self.console.type("manual\r")
             if self.expect(rf"{PROMPT}|{NO_TIMER}", limit, fatal=False).group() == "img# ":
                 self.shell("dmesg -n 1")
+                self.picture("prompt")
                 return
             self.monitor("system_reset")
         raise Failure(f"{self.name}: the kernel found no timer {RESETS} times (see {self.log})")
