@@ -96,7 +96,7 @@ def capture_and_restore(lab, source, store, target):
     machine = Machine(lab, "capture", [Disk(source), Disk(store), Disk(target)], kernel=True, network=False)
     machine.prompt()
     machine.shell("mkdir /store && mount -t ext4 /dev/vdb /store")
-    restored.show(lab, "img makel", machine.shell("img makel /store/image disks=/dev/vda 2>&1 | tail -40; "
+    restored.show(lab, "img makel", machine.shell("img makel /store/image disks=/dev/vda 2>&1 | grep -v ETA; "
                                                   "(exit ${PIPESTATUS[0]})", restored.SESSION_LIMIT))
     left = machine.shell("lvm lvs --noheadings -o lv_active 2>/dev/null; dmsetup ls; grep loop /proc/mounts; true")
     prove(left in ("", "No devices found"), f"left behind by the capture: {left}")
