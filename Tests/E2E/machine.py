@@ -80,8 +80,10 @@ class Machine:
                       "-device", "virtio-scsi-pci", "-device", "scsi-cd,drive=cd,bootindex=0"]
         if network:
             self.tap = lab.network.tap()
+            # A BIOS has no PXE but the card's ROM; UEFI has its own, as on a PC, and the ROM (iPXE) would replace it.
+            rom = ",romfile=" if firmware.variables else ""
             words += ["-netdev", f"tap,id=net,ifname={self.tap},script=no,downscript=no",
-                      "-device", f"virtio-net-pci,netdev=net,mac={self.mac}"]
+                      "-device", f"virtio-net-pci,netdev=net,mac={self.mac}{rom}"]
         if kernel:
             words += ["-kernel", lab.media.kernel, "-initrd", initrd or lab.media.initrd,
                       "-append", f"console=tty0 console=ttyS0,115200 img.mode=manual no_timer_check {append}".strip()]
