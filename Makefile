@@ -6,7 +6,7 @@ SHELL := /bin/bash
 # Debian packages: what the build links, and what tests and the demo run.
 BUILD_PACKAGES := gcc g++ libc6-dev make pkg-config git libparted-dev libblkid-dev zlib1g-dev libzstd-dev libisal-dev libfuse3-dev libnewt-dev
 TEST_PACKAGES := util-linux fdisk gdisk parted e2fsprogs xfsprogs btrfs-progs ntfs-3g fuse3 dosfstools mtools \
-	lvm2 mdadm grub-pc-bin grub2-common iproute2 nftables ethtool procps mount jq python3 tmux
+	lvm2 mdadm grub-pc-bin grub2-common iproute2 nftables ethtool procps mount jq python3 tmux busybox-static
 # What initrd/build needs; what goes onto the media is in initrd/packages.txt and is unpacked, not installed.
 MEDIA_PACKAGES := cpio zstd kmod binutils xorriso mtools
 # The virtual machine tests: machines, firmware, PXE, the base system, file systems of the disk they make.
@@ -46,6 +46,8 @@ test: setup ## build and run every test (as root: loop devices, network namespac
 	@[ "$$(id -u)" = 0 ] || { echo "make: the tests make loop devices and network namespaces: run as root" >&2; exit 1; }
 	swift build $(SWIFT_FLAGS) --build-tests
 	swift test $(SWIFT_FLAGS) --skip-build --disable-xctest
+	Tests/MediaTests/settings
+	Tests/MediaTests/foundation
 	Tests/Demo/demo selftest
 	DEAF_AFTER=5 DEAF_RATE=50 Tests/Demo/deaf
 

@@ -95,7 +95,14 @@ pxe() {
     cp "$shim/shimx64.efi.signed" "$tree/bootx64.efi"
     cp "$signed/grubnetx64.efi.signed" "$tree/grubx64.efi"
     cp "$shim/mmx64.efi.signed" "$tree/mmx64.efi"
-    "$mkimage" -d "$bios" -O i386-pc-pxe -p /grub -o "$tree/bios.0" "${modules_bios[@]}" pxe tftp http net
+    # Beside a DHCP server that is not ours GRUB would ask that one for files: TFTP=ADDRESS tells a BIOS core better.
+    local early=$media/pxe.cfg
+    {
+        [ -z "${TFTP:-}" ] || printf 'set root=tftp,%s\nset prefix=(tftp,%s)/grub\n' "$TFTP" "$TFTP"
+        echo normal
+    } >"$early"
+    case ${TFTP:-} in *[!0-9.]*) fail "TFTP takes the IPv4 address of the machine that serves the directory, not '$TFTP'" ;; esac
+    "$mkimage" -d "$bios" -O i386-pc-pxe -p /grub -c "$early" -o "$tree/bios.0" "${modules_bios[@]}" pxe tftp http net
     cp "$here"/pxe/* "$tree/"
     chmod -R a+rX "$tree"
     stamp "$tree"

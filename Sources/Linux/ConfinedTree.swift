@@ -20,12 +20,9 @@ package final class ConfinedTree: Sendable {
         directory = try Descriptor(opening: path, [.readOnly, .directory])
     }
 
-    /// Opens a file of the tree.
+    /// Opens a file of the tree; never waits for the other end of a pipe.
     ///
-    /// - Parameters:
-    ///   - name: The path inside of the tree.
-    ///   - options: As for any file; never waits for the other end of a pipe.
-    ///   - followLinks: Whether links are followed, inside of the tree.
+    /// Links are followed, inside of the tree, unless `followLinks` is false.
     package func open(
         _ name: String, _ options: Descriptor.Options = .readOnly, followLinks: Bool = true
     ) throws(SystemError) -> Descriptor {
@@ -53,8 +50,8 @@ package final class ConfinedTree: Sendable {
     /// Names in a directory except "." and ".."; none where there is no such directory.
     package func entries(_ name: String) -> [String] {
         guard let folder = try? open(name, [.readOnly, .directory]) else { return [] }
-        let names = (try? FileTree.entries(of: "/proc/self/fd/\(folder.number)")) ?? []
-        return Array(names.prefix(ConfinedTree.nameLimit))
+        let place = ConfinedTree.place(of: folder)
+        return (try? FileTree.entries(of: place, limit: ConfinedTree.nameLimit)) ?? []
     }
 
     /// The bytes of a regular file; nil where there is none.

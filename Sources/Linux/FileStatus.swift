@@ -77,13 +77,13 @@ package struct FileStatus: Sendable {
 
 /// The file tree, read.
 package enum FileTree {
-    /// Names in a directory except "." and "..", in no order (C function `readdir`).
-    package static func entries(of path: String) throws(SystemError) -> [String] {
+    /// At most `limit` names in a directory except "." and "..", in no order (C function `readdir`).
+    package static func entries(of path: String, limit: Int = .max) throws(SystemError) -> [String] {
         let (opened, error) = unsafe withErrno { unsafe opendir(path) }
         guard let directory = unsafe opened else { throw SystemError("read the directory \(path)", error) }
         defer { unsafe closedir(directory) }
         var names: [String] = []
-        while let entry = unsafe readdir(directory) {
+        while names.count < limit, let entry = unsafe readdir(directory) {
             let name = unsafe withUnsafeBytes(of: &entry.pointee.d_name) { bytes in
                 unsafe String(decoding: bytes.prefix { $0 != 0 }, as: UTF8.self)
             }

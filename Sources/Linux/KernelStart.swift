@@ -7,10 +7,7 @@ internal import SystemPackage
 package enum KernelStart {
     /// Loads a kernel to be started by `start` (system call `kexec_file_load`).
     ///
-    /// - Parameters:
-    ///   - kernel: The kernel's file, open for reading.
-    ///   - initrd: The number of its open initial RAM disk; nil for none.
-    ///   - commandLine: At most 2047 bytes, without a zero byte.
+    /// `initrd` is the number of its open initial RAM disk, nil for none; the command line has no zero byte.
     package static func load(
         _ kernel: borrowing Descriptor, initrd: Int32?, commandLine: String
     ) throws(SystemError) {

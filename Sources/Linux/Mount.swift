@@ -71,7 +71,8 @@ package enum Mount {
 
     /// What a file system says about its space (C function `fstatfs`).
     ///
-    /// XFS and btrfs are also asked for their reserves (ioctls XFS_IOC_GET_RESBLKS and BTRFS_IOC_SPACE_INFO).
+    /// XFS, btrfs and f2fs are also asked for their reserves (ioctls XFS_IOC_GET_RESBLKS and BTRFS_IOC_SPACE_INFO,
+    /// /sys/fs/f2fs/DEVICE/ovp_segments).
     package static func statistics(_ root: borrowing Descriptor) throws(SystemError) -> SpaceStatistics {
         var raw = statfs()
         _ = try systemCall("ask \(root.name) for its free space") { unsafe fstatfs(root.number, &raw) }
@@ -89,6 +90,17 @@ package enum Mount {
             var answer = clinux_xfs_fsop_resblks()
             guard unsafe clinux_ioctl(root.number, clinux_XFS_IOC_GET_RESBLKS, &answer) == 0 else { return 0 }
             return answer.resblks_avail.multipliedReportingOverflow(by: block).partialValue
+        case f2fsMagic:
+            var status = stat()
+            guard unsafe fstat(root.number, &status) == 0,
+                let device = try? FileTree.realPath(
+                    "/sys/dev/block/\(DeviceNumber(combined: UInt64(status.st_dev)))"),
+                let name = device.split(separator: "/").last,
+                let segments = try? FileTree.text(of: "/sys/fs/f2fs/\(name)/ovp_segments"),
+                let count = UInt64(segments.filter { $0 != "\n" }), count < 1 << 40
+            else { return 0 }
+            // A segment always has 512 blocks.
+            return (count * 512).multipliedReportingOverflow(by: block).partialValue
         default: return 0
         }
     }
@@ -97,6 +109,15 @@ package enum Mount {
     package static func trim(_ root: borrowing Descriptor) throws(SystemError) {
         var range = fstrim_range(start: 0, len: .max, minlen: 0)
         _ = try systemCall("trim \(root.name)") { unsafe clinux_ioctl(root.number, clinux_FITRIM, &range) }
+    }
+
+    /// Writes a file without a name (O_TMPFILE) in the file system mounted at `root`, and lets go of it.
+    package static func writeNamelessFile(below root: String) throws(SystemError) {
+        let nameless = Descriptor.Options(rawValue: 0o20000000 | O_DIRECTORY)
+        let file = try Descriptor(opening: root, [.readWrite, nameless], mode: 0o600)
+        try file.write([0], at: 0)
+        try file.synchronize()
+        try file.close()
     }
 
     /// Has btrfs forget all devices it has seen and not mounted (ioctl BTRFS_IOC_FORGET_DEV).
@@ -113,6 +134,9 @@ package enum Mount {
         _ = try systemCall("make directory \(path)") { unsafe mkdir(path, 0o700) }
     }
 }
+
+/// What f2fs answers as its kind (F2FS_SUPER_MAGIC of linux/magic.h).
+private let f2fsMagic: UInt64 = 0xf2f5_2010
 
 /// Sizes a file system reports, in blocks of `blockSize` bytes.
 package struct SpaceStatistics: Equatable, Sendable {

@@ -34,6 +34,7 @@ package func adviceBeforeMount(_ fileSystem: String, _ read: FieldReader) throws
         // VolumeFlags, bit 1: VolumeDirty (exFAT specification, 3.1.13).
         let flags = try field(read, at: 106, as: UInt16.self)
         return flags & 2 == 0 ? .mount : .whole("it was not unmounted cleanly")
+    case "vfat": return try fatAdvice(read)
     case "ntfs": return try ntfsAdvice(read)
     default: return .mount
     }
@@ -88,6 +89,31 @@ private struct ExtFlags {
         if hasJournal, journalInode == 0 { return .whole("its journal is on another device") }
         return .mount
     }
+}
+
+/// Linux marks a mounted FAT in its boot sector, Windows in its second entry of the table.
+///
+/// In a FAT that was cut off, a directory entry may be on the medium and its cluster not yet in the table.
+private func fatAdvice(_ read: FieldReader) throws(SystemError) -> MountAdvice {
+    let dirty = MountAdvice.whole("it was not unmounted cleanly")
+    let boot = try read(0, 512)
+    guard boot.count == 512 else { return .whole("its boot sector is missing") }
+    let sector = UInt64(integer(boot, 11, UInt16.self))
+    let table = sector * UInt64(integer(boot, 14, UInt16.self))
+    let shortTable = UInt64(integer(boot, 22, UInt16.self))
+    if shortTable == 0 {
+        let entry = try field(read, at: table + 4, as: UInt32.self)
+        return boot[65] & 1 == 0 && entry & 0x0800_0000 != 0 ? .mount : dirty
+    }
+    if boot[37] & 1 != 0 { return dirty }
+    let shortSize = UInt64(integer(boot, 19, UInt16.self))
+    let sectors = shortSize == 0 ? UInt64(integer(boot, 32, UInt32.self)) : shortSize
+    let root = UInt64(integer(boot, 17, UInt16.self)) * 32 / max(sector, 1)
+    let before = UInt64(integer(boot, 14, UInt16.self)) + UInt64(boot[16]) * shortTable + root
+    let clusters = sectors > before ? (sectors - before) / UInt64(max(boot[13], 1)) : 0
+    // Entries of 12 bits have no room for the mark.
+    if clusters < 4085 { return .mount }
+    return try field(read, at: table + 2, as: UInt16.self) & 0x8000 != 0 ? .mount : dirty
 }
 
 private let extErrors = "it has recorded errors of its own (e2fsck puts them right)"

@@ -20,7 +20,7 @@ struct FileSystemQuestion {
     /// - Returns: What the file system said of its space right after the trim.
     /// - Throws: `MountFailure` or `SystemError`; the device is unmounted as far as that is possible.
     func ask(trimBegins: () throws -> Void) throws -> SpaceStatistics {
-        if fileSystem == "btrfs" { try replayBtrfs() }
+        if fileSystem == "btrfs" || fileSystem == "f2fs" { try prepare() }
         let mounted = try MountedFileSystem(fileSystem, on: device, at: root, log: log)
         let statistics: SpaceStatistics
         do {
@@ -35,14 +35,20 @@ struct FileSystemQuestion {
         return statistics
     }
 
-    /// Replays a btrfs log in a mount of its own.
+    /// Mounts once before the mount that is trimmed.
     ///
-    /// What the replay allocates from stays out of reach of a trim in the same mount: up to a whole block group.
-    private func replayBtrfs() throws {
+    /// What a btrfs log's replay allocates from stays out of reach of a trim in the same mount: up to a whole block
+    /// group. An f2fs that was unmounted on a solid-state disk notes in its checkpoint that all free space has been
+    /// trimmed, and trims nothing again; the next checkpoint of a mount with `nodiscard` drops the note, so something
+    /// is written that leaves no name.
+    private func prepare() throws {
         let mounted = try MountedFileSystem(fileSystem, on: device, at: root, log: log)
-        let check = Result { try checkMount() }
+        let outcome = Result {
+            try checkMount()
+            if fileSystem == "f2fs" { try Mount.writeNamelessFile(below: root) }
+        }
         try mounted.unmount()
-        try check.get()
+        try outcome.get()
     }
 
     /// The mount must be that of the overlay's device: btrfs, for one, picks a device by the file system's id.

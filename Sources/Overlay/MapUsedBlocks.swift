@@ -95,7 +95,8 @@ private func map(
 
     let segment = OverlaySegment(disk: 0, extent: source.extent, start: 0, sectorSize: source.sectorSize)
     let request = ServiceRequest(
-        fileSystem: fileSystem, segments: [segment], firstSlot: UInt32(clamping: pool.usedSlots), faults: faults)
+        fileSystem: fileSystem, segments: [segment], firstSlot: UInt32(clamping: pool.usedSlots),
+        faults: faults)
     switch try askService(request, [disk.number], pool, servicePath, interruption) {
     case .failed(let failure) where failure.kind == .hibernated:
         return .hibernated(what: failure.reason, remedy: shutDownWindows)
@@ -197,8 +198,10 @@ func isSwap(_ type: String) -> Bool { type == "swap" || type == "swsuspend" }
 
 /// What sleeps in a swap area of libblkid's `type`, or nil where nothing does.
 func suspendedSystem(_ type: String, _ read: FieldReader) throws(SystemError) -> String? {
-    if let signature = try suspendSignature(read) { return "a suspended system lies in this swap area (\(signature))" }
-    return type == "swap" ? nil : "a suspended system lies in this swap area"
+    if let signature = try suspendSignature(read) {
+        return "a suspended system (\(signature))"
+    }
+    return type == "swap" ? nil : "a suspended system"
 }
 
 extension PartitionContent {

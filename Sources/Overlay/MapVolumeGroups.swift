@@ -37,7 +37,8 @@ package func mapVolumeGroups(
     }
     let segments = zip(sources, starts).map { source, start in
         OverlaySegment(
-            disk: UInt8(clamping: paths.firstIndex(of: source.path) ?? 0), extent: source.extent, start: start,
+            disk: UInt8(clamping: paths.firstIndex(of: source.path) ?? 0), extent: source.extent,
+            start: start,
             sectorSize: source.sectorSize)
     }
     let request = ServiceRequest(
@@ -47,7 +48,8 @@ package func mapVolumeGroups(
     let result = Result {
         try interruption.check()
         let report = try withDisks(held[...], []) { numbers, sizes in
-            for (source, segment) in zip(sources, segments) where source.extent.end > sizes[Int(segment.disk)] {
+            for (source, segment) in zip(sources, segments) where source.extent.end > sizes[Int(segment.disk)]
+            {
                 return ServiceReport.failed(MountFailure("\(source.name) ends beyond its disk"))
             }
             return try askService(request, numbers, pool, servicePath, interruption)
@@ -95,15 +97,27 @@ extension MapOutcome {
 }
 
 /// Puts together what the overlay recorded, what LVM said and what each volume's file system said.
-struct VolumeGroupAssembly {
-    let sources: [PartitionSource]
-    let segments: [OverlaySegment]
-    let record: OverlayRecord
-    let groups: [GroupFinding]
-    let volumes: [VolumeFinding]
+package struct VolumeGroupAssembly {
+    private let sources: [PartitionSource]
+    private let segments: [OverlaySegment]
+    private let record: OverlayRecord
+    private let groups: [GroupFinding]
+    private let volumes: [VolumeFinding]
 
-    /// One outcome for each of `sources`.
-    func outcomes(_ pool: OverlayPool?) -> [PhysicalVolumeOutcome] {
+    /// `segments` are the places of `sources` in the overlay's file; the rest is what the overlay's service reported.
+    package init(
+        sources: [PartitionSource], segments: [OverlaySegment], record: OverlayRecord, groups: [GroupFinding],
+        volumes: [VolumeFinding]
+    ) {
+        self.sources = sources
+        self.segments = segments
+        self.record = record
+        self.groups = groups
+        self.volumes = volumes
+    }
+
+    /// One outcome for each of `sources`; changes are read from `pool`.
+    package func outcomes(_ pool: OverlayPool?) -> [PhysicalVolumeOutcome] {
         sources.indices.map { index in
             guard let group = groups.first(where: { $0.members.contains(UInt8(clamping: index)) }) else {
                 return whole("LVM does not recognise it")
@@ -116,8 +130,9 @@ struct VolumeGroupAssembly {
             else { return whole("the overlay service places its volumes outside of it") }
             for volume in own {
                 if case .hibernated(let what, let remedy) = volume.outcome {
-                    let place = "\(what), the logical volume \(group.name)/\(volume.name)"
-                    return PhysicalVolumeOutcome(outcome: .hibernated(what: place, remedy: remedy), notices: [])
+                    let place = "\(what) in the logical volume \(group.name)/\(volume.name)"
+                    return PhysicalVolumeOutcome(
+                        outcome: .hibernated(what: place, remedy: remedy), notices: [])
                 }
             }
             // What is free outside of the volumes that were asked was made free by nobody who may.

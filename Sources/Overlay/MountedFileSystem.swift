@@ -129,7 +129,8 @@ final class HelperDriver {
         let text = (try? Descriptor(opening: log, .readOnly).readToEnd(limit: 65_536)) ?? []
         let lines = String(decoding: text, as: UTF8.self).split(separator: "\n")
         if status == .exited(14) || lines.contains(where: { $0.contains("hibernated") }) {
-            return MountFailure(.hibernated, "Windows is hibernated or was shut down with Fast Startup")
+            return MountFailure(
+                .hibernated, "a Windows that is hibernated or was shut down with Fast Startup")
         }
         if status == .exited(15) || lines.contains(where: { $0.contains("unclean") }) {
             return MountFailure("Windows did not unmount it cleanly")

@@ -1,24 +1,31 @@
 // What lies behind the overlay: one partition, or the physical volumes of an LVM one after the other.
-internal import Blocks
+package import Blocks
 internal import Linux
 internal import SystemPackage
 
 /// Where one partition lies: on its disk, and in the one file that the overlay serves.
-struct OverlaySegment: Equatable, Sendable {
+package struct OverlaySegment: Equatable, Sendable {
     /// Which of the service's disks it lies on.
-    var disk: UInt8
+    package var disk: UInt8
     /// Its place on that disk.
-    var extent: Extent
+    package var extent: Extent
     /// Its place in the file; a multiple of 1 MiB, so that blocks of the overlay never hold bytes of two partitions.
-    var start: UInt64
+    package var start: UInt64
     /// Bytes of the disk's logical sector.
-    var sectorSize: UInt32
+    package var sectorSize: UInt32
+
+    package init(disk: UInt8, extent: Extent, start: UInt64, sectorSize: UInt32) {
+        self.disk = disk
+        self.extent = extent
+        self.start = start
+        self.sectorSize = sectorSize
+    }
 
     /// The partition's bytes in the file.
-    var place: Extent { Extent(offset: start, length: extent.length) }
+    package var place: Extent { Extent(offset: start, length: extent.length) }
 
     /// The places of partitions that follow each other in one file; nil where 64 bits do not hold them.
-    static func starts(_ lengths: [UInt64]) -> [UInt64]? {
+    package static func starts(_ lengths: [UInt64]) -> [UInt64]? {
         var starts: [UInt64] = []
         var next: UInt64 = 0
         for length in lengths {

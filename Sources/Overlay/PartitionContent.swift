@@ -160,6 +160,11 @@ package struct Changes: Equatable, Sendable {
     /// Whole blocks that are zero.
     package var zeroed = ExtentSet()
 
+    package init(patches: [Patch] = [], zeroed: ExtentSet = ExtentSet()) {
+        self.patches = patches
+        self.zeroed = zeroed
+    }
+
     /// Index of the first patch whose block is not below `block`.
     func firstPatch(at block: UInt64) -> Int {
         var low = 0

@@ -33,6 +33,9 @@ package struct FreeSpaceClaim: Sendable {
         case "xfs":
             // Each allocation group also keeps a share back that XFS does not tell.
             return saturating(free, saturating(reserved, slack + size / 100 * 3))
+        case "f2fs":
+            // The segments it keeps for its own cleaning are free as well.
+            return saturating(free, saturating(reserved, slack))
         default:
             return saturating(free, slack)
         }

@@ -9,7 +9,9 @@ internal import Linux
 func printMaps(_ arguments: [String]) -> Int32 {
     let stalls = arguments.last == "stall"
     let words = stalls ? Array(arguments.dropLast()) : arguments
-    guard words.count >= 5, words.count % 3 == 2, let sector = UInt32(words[words.count - 2]) else { return 2 }
+    guard words.count >= 5, words.count % 3 == 2, let sector = UInt32(words[words.count - 2]) else {
+        return 2
+    }
     var sources: [PartitionSource] = []
     for at in stride(from: 0, to: words.count - 2, by: 3) {
         guard let offset = UInt64(words[at + 1]), let length = UInt64(words[at + 2]),

@@ -1,31 +1,44 @@
 // The values that the overlay's messages are made of, to bytes and back.
-internal import Blocks
-internal import Linux
+package import Blocks
+package import Linux
 
 /// What the overlay knows when nobody uses it any more; places are those of its file.
-struct OverlayRecord: Equatable {
+package struct OverlayRecord: Equatable, Sendable {
     /// Whole blocks that were trimmed and not written again.
-    var free: ExtentSet
-    var changes: Changes
+    package var free: ExtentSet
+    package var changes: Changes
     /// The first slot of the pool that nobody uses.
-    var nextSlot: UInt32
+    package var nextSlot: UInt32
+
+    package init(free: ExtentSet, changes: Changes, nextSlot: UInt32) {
+        self.free = free
+        self.changes = changes
+        self.nextSlot = nextSlot
+    }
 }
 
 /// What LVM says of one volume group, or of physical volumes that cannot be in one.
-struct GroupFinding: Equatable {
+package struct GroupFinding: Equatable, Sendable {
     /// Its name; empty for physical volumes outside of any group.
-    var name: String
+    package var name: String
     /// Indices of its physical volumes among the request's segments.
-    var members: [UInt8]
+    package var members: [UInt8]
     /// Why its physical volumes are captured whole, as a clause about one of them; nil where they need not be.
-    var refusal: String?
+    package var refusal: String?
     /// Extents that belong to no logical volume.
-    var unallocated: ExtentSet
+    package var unallocated: ExtentSet
+
+    package init(name: String, members: [UInt8], refusal: String?, unallocated: ExtentSet) {
+        self.name = name
+        self.members = members
+        self.refusal = refusal
+        self.unallocated = unallocated
+    }
 }
 
 /// What was found out about one logical volume.
-struct VolumeFinding: Equatable {
-    enum Outcome: Equatable {
+package struct VolumeFinding: Equatable, Sendable {
+    package enum Outcome: Equatable, Sendable {
         /// Its file system was trimmed.
         case asked(fileSystem: String, SpaceStatistics)
         /// A swap area: all but its header was trimmed.
@@ -37,11 +50,18 @@ struct VolumeFinding: Equatable {
     }
 
     /// Its group's name.
-    var group: String
-    var name: String
+    package var group: String
+    package var name: String
     /// Where its bytes are.
-    var extents: ExtentSet
-    var outcome: Outcome
+    package var extents: ExtentSet
+    package var outcome: Outcome
+
+    package init(group: String, name: String, extents: ExtentSet, outcome: Outcome) {
+        self.group = group
+        self.name = name
+        self.extents = extents
+        self.outcome = outcome
+    }
 }
 
 extension ExtentSet {

@@ -75,7 +75,8 @@ extension VolumeGroup {
     ///
     /// `places` are the physical volumes by device in the order of the overlay: where each lies in its file. Those
     /// that LVM does not name come as one group without a name.
-    package static func groups(_ report: String, _ places: [(device: String, place: Extent)]) -> [VolumeGroup] {
+    package static func groups(_ report: String, _ places: [(device: String, place: Extent)]) -> [VolumeGroup]
+    {
         var rows: [PhysicalRow] = []
         for line in report.split(separator: "\n") {
             if let row = PhysicalRow(line) { rows.append(row) }
@@ -98,7 +99,8 @@ extension VolumeGroup {
             groups.append(
                 VolumeGroup(
                     name: "", uuid: "", members: orphans,
-                    refusal: known ? "it belongs to no volume group" : "LVM does not recognise it", extents: [:]))
+                    refusal: known ? "it belongs to no volume group" : "LVM does not recognise it",
+                    extents: [:]))
         }
         return groups
     }
@@ -125,11 +127,15 @@ extension VolumeGroup {
     }
 
     /// What keeps a group from being activated on the overlay, as far as the report of its physical volumes tells.
-    private static func refusal(_ name: String, _ uuid: String, _ rows: [PhysicalRow], clashes: Bool) -> String? {
+    private static func refusal(_ name: String, _ uuid: String, _ rows: [PhysicalRow], clashes: Bool)
+        -> String?
+    {
         let group = "its volume group '\(name.onScreen)'"
         let row = rows[0]
         let attributes = Array(row.groupAttributes)
-        if !isName(name) || uuid.filter({ $0 != "-" }).utf8.count != 32 { return "LVM reports a group without a name" }
+        if !isName(name) || uuid.filter({ $0 != "-" }).utf8.count != 32 {
+            return "LVM reports a group without a name"
+        }
         if attributes.count < 6 { return "LVM does not tell the state of \(group)" }
         if clashes { return "another volume group here is called '\(name)' too" }
         if attributes[2] == "x" { return "\(group) is exported" }
@@ -138,7 +144,8 @@ extension VolumeGroup {
         if rows.contains(where: { $0.isDuplicate }) { return "a physical volume of \(group) is there twice" }
         let missing = rows.filter(\.isMissing).count
         if missing > 0 || row.missingCount != "0" || attributes[3] == "p" {
-            return "\(group) is incomplete: \(max(missing, Int(row.missingCount) ?? 1)) of its physical volumes "
+            return
+                "\(group) is incomplete: \(max(missing, Int(row.missingCount) ?? 1)) of its physical volumes "
                 + "are not among what is captured"
         }
         return nil
@@ -152,13 +159,16 @@ extension VolumeGroup {
         var order: [String] = []
         var taken = ExtentSet()
         for line in report.split(separator: "\n") {
-            guard let row = SegmentRow(line), VolumeGroup.isName(row.name.filter { !"[]".contains($0) }) else {
+            guard let row = SegmentRow(line), VolumeGroup.isName(row.name.filter { !"[]".contains($0) })
+            else {
                 return .failure("LVM reports its volumes in a way not known here")
             }
             guard row.type == "linear" || row.type == "striped" else {
                 return .failure(
                     VolumeRefusal(
-                        "its volume group '\(name)' holds '\(row.name)' of type \(row.type.onScreen), which is not asked"))
+                        "its volume group '\(name)' holds '\(row.name)' of type \(row.type.onScreen), "
+                            + "which is not asked"
+                    ))
             }
             var pieces: [Extent] = []
             for word in row.ranges.split(separator: " ") {
@@ -198,7 +208,9 @@ extension VolumeGroup {
 
     /// "/dev/loop3:0-9": the bytes of these extents in the overlay's file.
     private func piece(_ word: Substring) -> Extent? {
-        guard let colon = word.lastIndex(of: ":"), let volume = extents[String(word[..<colon])] else { return nil }
+        guard let colon = word.lastIndex(of: ":"), let volume = extents[String(word[..<colon])] else {
+            return nil
+        }
         let ends = word[word.index(after: colon)...].split(separator: "-", omittingEmptySubsequences: false)
         guard ends.count == 2, let first = UInt64(ends[0]), let last = UInt64(ends[1]), first <= last,
             last < UInt64.max
@@ -265,7 +277,8 @@ private struct PhysicalRow {
 
     /// Its physical extents, which must lie inside `place` and in whole blocks of the overlay.
     func extents(in place: Extent) -> Result<PhysicalExtents, VolumeRefusal> {
-        guard let start = UInt64(extentStart), let count = UInt64(extentCount), let size = UInt64(extentSize), size > 0
+        guard let start = UInt64(extentStart), let count = UInt64(extentCount), let size = UInt64(extentSize),
+            size > 0
         else { return .failure("LVM does not tell where its extents are") }
         guard start % overlayBlockSize == 0, size % overlayBlockSize == 0 else {
             return .failure(

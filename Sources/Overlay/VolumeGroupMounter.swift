@@ -54,8 +54,11 @@ struct VolumeGroupMounter {
     /// Asks every volume of a group; returns why the group cannot be asked.
     private func examine(_ group: VolumeGroup, _ unallocated: inout ExtentSet) throws -> String? {
         let title = "its volume group '\(group.name)'"
-        let report = try lvm("lvs", ["-a", "--segments"], columns: VolumeGroup.segmentColumns, of: group.name)
-        guard report.status == 0 else { return "LVM does not tell the volumes of \(title): \(firstLine(report))" }
+        let report = try lvm(
+            "lvs", ["-a", "--segments"], columns: VolumeGroup.segmentColumns, of: group.name)
+        guard report.status == 0 else {
+            return "LVM does not tell the volumes of \(title): \(firstLine(report))"
+        }
         let volumes: [LogicalVolume]
         switch group.volumes(report.output, nodes: "\(base)/dev/mapper") {
         case .success(let layout):
@@ -68,7 +71,9 @@ struct VolumeGroupMounter {
         if present.contains(where: { $0.uuid.hasPrefix(group.deviceMapperPrefix) }) {
             return "\(title) is active here already"
         }
-        if let same = present.first(where: { device in volumes.contains { $0.device.hasSuffix("/\(device.name)") } }) {
+        if let same = present.first(where: { device in
+            volumes.contains { $0.device.hasSuffix("/\(device.name)") }
+        }) {
             return "\(title) needs the device name \(same.name.onScreen), which is in use here"
         }
         try guardian.watch(group.deviceMapperPrefix)
@@ -124,7 +129,9 @@ struct VolumeGroupMounter {
             }
             if case .whole(let reason) = try adviceBeforeMount(type, read) { return .whole(reason) }
             let asked = ask(type, volume, log)
-            guard case .asked = asked, let objection = try objectionAfterUnmount(type, read) else { return asked }
+            guard case .asked = asked, let objection = try objectionAfterUnmount(type, read) else {
+                return asked
+            }
             return .whole(objection)
         } catch {
             return .whole(error.description)
@@ -196,7 +203,8 @@ struct VolumeGroupMounter {
     }
 
     private func firstLine(_ outcome: ExternalCommand.Outcome) -> String {
-        let line = outcome.errors.split(separator: "\n").first.map(String.init) ?? "exit status \(outcome.status)"
+        let line =
+            outcome.errors.split(separator: "\n").first.map(String.init) ?? "exit status \(outcome.status)"
         return String(line.drop { $0 == " " }).onScreen
     }
 }

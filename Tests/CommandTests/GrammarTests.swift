@@ -60,6 +60,10 @@ struct GrammarTests {
             (["pd", "4"], ["pd", "4"]),
             (["help", "pd"], ["help", "pd"]),
             (["help", "pa2"], ["help", "pa"]),
+            (["-bootfix"], ["bootfix"]),
+            (["boot", "p"], ["bootfix", "--plan"]),
+            (["bootfix", "kexec", "plan", "disks=a"], ["bootfix", "--kexec", "--plan", "--disks", "a"]),
+            (["help", "bootfix"], ["help", "bootfix"]),
             (["--help"], ["--help"]),
         ] as [([String], [String]?)])
     func translates(_ words: [String], _ expected: [String]?) throws {
@@ -81,6 +85,7 @@ struct GrammarTests {
             (["pdx"], "img has no mode 'pdx'"),
             (["pd3", "4"], "'pd' does not take '4'"),
             (["pa1", "whole"], "'pa' does not take 'whole'"),
+            (["bootfix", "now"], "'bootfix' does not take 'now'"),
             (["restorel", "a", "s1"], "'s1' of 'restorel' belongs to a part"),
             (["restorel", "a", "a1:p2"], "'a1:p2' of 'restorel' belongs to a part"),
             (["restorel", "a", "comp=3"], "'restorel' does not take 'comp=3'"),

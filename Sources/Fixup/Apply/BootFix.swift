@@ -13,9 +13,8 @@ package final class BootFix {
 
     /// Looks at firmware and disks, which changes nothing.
     ///
-    /// - Parameters:
-    ///   - words: The words of disks=; nil for all disks that a restore would take.
-    ///   - planOnly: Whether `apply` will not be called.
+    /// `words` are those of disks=, nil for all disks that a restore would take; after `planOnly` nothing may be
+    /// applied.
     package init(disks words: [String]?, planOnly: Bool) throws {
         survey = try Survey(words, isReadOnly: planOnly)
         plan = BootPlan(try survey.facts())

@@ -5,7 +5,10 @@ internal import Disk
 /// The fewest sectors in front of the first partition that have room for a core image, as on disks of old.
 private let smallestGap: UInt64 = 62
 
-/// The last byte that a BIOS reaches by cylinder, head and sector: 1024 × 255 × 63 sectors.
+/// The end of what a BIOS reaches by cylinder, head and sector: 1024 × 255 × 63 sectors.
+///
+/// Disks of at least this size are counted by 255 heads and 63 sectors everywhere, as Windows and libparted do; on
+/// smaller ones BIOSes count in several ways.
 private let reachOfCHS: UInt64 = 1024 * 255 * 63 * 512
 
 extension BootPlan {
@@ -121,7 +124,7 @@ extension BootPlan {
                     : "\(disk.path): \(reason), and neither \(title) nor this medium has GRUB for BIOS")
             return
         }
-        let tool = withOwn ? "with \(title)'s own \(system.installer ?? "")" : "from this medium"
+        let tool = withOwn ? "with its own \(system.installer ?? "")" : "from this medium"
         steps.append(
             Step(
                 action: .installGrub(disk: disk.path, system: system, withOwn: withOwn),
@@ -141,9 +144,9 @@ extension BootPlan {
                 "\(disk.path): \(reason), and Windows is on a logical partition, which no BIOS starts")
             return
         }
-        guard partition.extent.offset < reachOfCHS else {
+        guard partition.extent.offset < reachOfCHS, disk.size >= reachOfCHS, disk.sectorSize == 512 else {
             problems.append(
-                "\(disk.path): \(reason), and Windows begins where free code does not reach: start the Windows "
+                "\(disk.path): \(reason), and Windows is where free code does not find it: start the Windows "
                     + "medium, choose its repair, and type 'bootrec /fixmbr'")
             return
         }
@@ -168,7 +171,8 @@ extension BootPlan {
         }
         // The code and the mark go into one sector at once.
         if steps.contains(where: { $0.action.marks(disk) }) { return }
-        let linux = systems.compactMap { $0.bootVolume?.partition }.compactMap { disk.partition($0) }
+        let linux = systems.compactMap { $0.bootVolume?.partition ?? $0.bootVolume?.container }
+            .compactMap { disk.partition($0) }
         guard let partition = (windows + linux).first(where: \.mayBeActive) else {
             warnings.append(
                 "\(disk.path): no partition is active, and none that holds a system may be: a few BIOSes do not "

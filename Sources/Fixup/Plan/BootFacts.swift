@@ -52,17 +52,20 @@ package struct BootDisk: Equatable, Sendable {
     /// As people know it: "/dev/sda (QEMU HARDDISK, 4.29 GB)".
     package var title: String
     package var table: TableType
+    /// In bytes.
+    package var size: UInt64
     package var sectorSize: UInt32
     package var bootCode: BootCode
     package var partitions: [BootPartition]
 
     package init(
-        path: String, title: String, table: TableType, sectorSize: UInt32 = 512, bootCode: BootCode,
-        partitions: [BootPartition]
+        path: String, title: String, table: TableType, size: UInt64, sectorSize: UInt32 = 512,
+        bootCode: BootCode, partitions: [BootPartition]
     ) {
         self.path = path
         self.title = title
         self.table = table
+        self.size = size
         self.sectorSize = sectorSize
         self.bootCode = bootCode
         self.partitions = partitions
@@ -137,13 +140,15 @@ package struct VolumeReference: Equatable, Sendable {
     /// The directory of a btrfs that is the system's root; nil for the file system's own.
     package var subvolume: String?
     package var uuid: String
-    /// The disk and, but for a logical volume, the partition it is on; nil where it is on several disks.
+    /// The disk and, but for a logical volume, the partition it is; nil where it is on several disks.
     package var disk: String?
     package var partition: Int?
+    /// The only partition that a logical volume lies on; nil where there are more, and for everything else.
+    package var container: Int?
 
     package init(
         device: String, fileSystem: String, subvolume: String? = nil, uuid: String = "", disk: String? = nil,
-        partition: Int? = nil
+        partition: Int? = nil, container: Int? = nil
     ) {
         self.device = device
         self.fileSystem = fileSystem
@@ -151,6 +156,7 @@ package struct VolumeReference: Equatable, Sendable {
         self.uuid = uuid
         self.disk = disk
         self.partition = partition
+        self.container = container
     }
 }
 

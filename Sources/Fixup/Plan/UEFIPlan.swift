@@ -8,7 +8,7 @@ let fallbackLoader = "BOOTX64.EFI"
 let fallbackDirectory = "EFI/BOOT"
 
 extension BootPlan {
-    /// - Parameter variables: What the firmware has; nil where nothing can be known of it.
+    /// `variables` are what the firmware has; nil where nothing can be known of it.
     mutating func planUEFI(_ facts: BootFacts, _ variables: BootVariables?) {
         var wanted: [WantedEntry] = []
         for disk in facts.disks {

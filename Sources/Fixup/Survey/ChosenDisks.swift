@@ -46,10 +46,14 @@ final class ChosenDisks {
                 }
             }
             guard !choices.isEmpty else {
+                guard !local.isEmpty else { throw FixupError("this machine has no disks") }
+                let reasons = local.map { disk in
+                    let reasons = disk.refusals(for: .restore, named: false).map(\.description)
+                    return "\(disk.path) \(reasons.joined(separator: ", "))"
+                }
                 throw FixupError(
-                    local.isEmpty
-                        ? "this machine has no disks"
-                        : "no disk of this machine is eligible (disks= names one all the same)")
+                    "no disk of this machine is eligible: \(reasons.joined(separator: "; ")) (disks= names one "
+                        + "all the same)")
             }
         }
         all = local + choices.map(\.disk).filter { disk in !local.contains { $0.path == disk.path } }
@@ -80,11 +84,22 @@ final class ChosenDisks {
             let now = try inventory.describe(path: choice.disk.path)
             let refusals = now.refusals(for: .restore, named: choice.isNamed).filter { $0 != .readOnly }
             if let reason = refusals.first { throw FixupError("\(now.path) \(reason)") }
+            try expectNobody(has: now.path)
+        }
+    }
+
+    /// Tries for a second: programs that look at new devices claim them for a moment.
+    private func expectNobody(has path: String) throws {
+        let deadline = MonotonicClock.now() + 1_000_000_000
+        while true {
             do throws(SystemError) {
-                try Descriptor(opening: now.path, [.readOnly, .exclusive]).close()
+                return try Descriptor(opening: path, [.readOnly, .exclusive]).close()
             } catch {
                 guard error.errno == .resourceBusy else { throw error }
-                throw FixupError("\(now.path) is in use by another program or a mounted file system")
+                guard MonotonicClock.now() < deadline else {
+                    throw FixupError("\(path) is in use by another program or a mounted file system")
+                }
+                MonotonicClock.sleep(nanoseconds: 20_000_000)
             }
         }
     }

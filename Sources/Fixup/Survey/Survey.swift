@@ -10,9 +10,8 @@ final class Survey {
     let area: MountArea
     private let firmware = "/sys/firmware/efi"
 
-    /// - Parameters:
-    ///   - words: The words of disks=; nil for all disks that a restore would take.
-    ///   - isReadOnly: Whether nothing will be changed later.
+    /// `words` are those of disks=, nil for all disks that a restore would take; `isReadOnly` promises that nothing
+    /// will be changed later.
     init(_ words: [String]?, isReadOnly: Bool) throws {
         disks = try ChosenDisks(words, isReadOnly: isReadOnly)
         area = try MountArea()
@@ -24,19 +23,23 @@ final class Survey {
         var notices = disks.notices
         var bootDisks: [BootDisk] = []
         var volumes: [LinuxVolume] = []
-        var physical: [(path: String, disk: String)] = []
+        var physical: [LocalPartition] = []
+        var owners: [String: String] = [:]
         for choice in disks.choices {
             bootDisks.append(try describe(choice))
             for partition in choice.disk.partitions where partition.role != .extended {
                 guard let content = partition.content else { continue }
-                if content.type == "LVM2_member" { physical.append((partition.path, choice.disk.path)) }
+                if content.type == "LVM2_member" {
+                    physical.append(partition)
+                    owners[partition.path] = choice.disk.path
+                }
                 let reference = VolumeReference(
                     device: partition.path, fileSystem: content.type, uuid: content.uuid,
                     disk: choice.disk.path, partition: partition.number)
                 look(reference, content.label, partition.uuid, &volumes, &notices)
             }
         }
-        if !physical.isEmpty { lookAtLogicalVolumes(physical, &volumes, &notices) }
+        if !physical.isEmpty { lookAtLogicalVolumes(physical, owners, &volumes, &notices) }
         return BootFacts(
             firmware: firmwareFacts(), disks: bootDisks, systems: LinuxVolume.systems(volumes),
             presentPartitions: Set(
@@ -70,7 +73,8 @@ final class Survey {
         }
         let sector = try reader.bytes(Int(disk.sectorSize), at: 0)
         return BootDisk(
-            path: disk.path, title: choice.title, table: disk.table, sectorSize: disk.sectorSize,
+            path: disk.path, title: choice.title, table: disk.table, size: disk.size,
+            sectorSize: disk.sectorSize,
             bootCode: BootCode(sector, on: reader, known), partitions: partitions)
     }
 
@@ -133,7 +137,8 @@ final class Survey {
     }
 
     private func lookAtLogicalVolumes(
-        _ physical: [(path: String, disk: String)], _ volumes: inout [LinuxVolume], _ notices: inout [String]
+        _ physical: [LocalPartition], _ owners: [String: String], _ volumes: inout [LinuxVolume],
+        _ notices: inout [String]
     ) {
         do {
             try withLogicalVolumes(on: physical.map(\.path)) { found in
@@ -141,11 +146,13 @@ final class Survey {
                     guard let content = try DiskInventory().describe(path: volume.device).content else {
                         continue
                     }
-                    let places = Set(
-                        volume.physical.map { place in physical.first { $0.path == place }?.disk })
+                    let disks = Set(volume.physical.map { owners[$0] ?? "" })
+                    let places = Set(volume.physical)
                     let reference = VolumeReference(
                         device: volume.device, fileSystem: content.type, uuid: content.uuid,
-                        disk: places.count == 1 ? places.first.flatMap { $0 } : nil)
+                        disk: disks.count == 1 ? disks.first : nil,
+                        container: places.count == 1
+                            ? physical.first { $0.path == places.first }?.number : nil)
                     look(reference, content.label, "", &volumes, &notices)
                 }
             }

@@ -19,7 +19,9 @@ struct VolumeGroups {
                 continue
             }
             for partition in disk.slots where !request.excludedSlots.contains(partition.slot) {
-                guard let uuid = VolumeGroups.uuid(partition.content), !disk.overlaps(partition) else { continue }
+                guard let uuid = VolumeGroups.uuid(partition.content), !disk.overlaps(partition) else {
+                    continue
+                }
                 volumes.append((PartitionSource(partition, of: disk), uuid))
             }
         }
