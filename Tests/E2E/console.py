@@ -5,7 +5,6 @@ sequences are taken out, so that a pattern sees what a person would read. The ra
 """
 
 import re
-import socket
 import threading
 import time
 
@@ -18,15 +17,14 @@ SHOWN_LINES = 15
 
 
 class Console:
-    """One console on a unix socket that QEMU listens on."""
+    """One machine's console; `serial` is the connected socket, `alive` tells whether the machine still runs."""
 
-    def __init__(self, name, path, log, alive):
+    def __init__(self, name, serial, log, alive):
         self.name, self.log, self.alive = name, log, alive
         self.text, self.position = "", 0
         self.changed = threading.Condition()
         self.commands = 0
-        self.socket = socket.socket(socket.AF_UNIX)
-        self.socket.connect(path)
+        self.socket = serial
         threading.Thread(target=self._read, daemon=True).start()
 
     def _read(self):

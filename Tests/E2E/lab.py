@@ -6,6 +6,8 @@ import os
 from network import HOST_ADDRESS
 from tools import Clock, Failure, copy_disk, empty_disk
 
+RATE = 200  # Mbit/s; an emulated processor takes less than a real one of the slowest kind
+
 
 class Media:
     """What `make initrd iso pxe` made."""
@@ -65,10 +67,10 @@ class Lab:
         self.servers.append(program)
         return program
 
-    def host_session(self, session, image, *words):
-        """Hosts a session with imgserv, as the administrator would."""
+    def host_session(self, session, image, *words, rate=RATE):
+        """Hosts a session with imgserv, as an administrator would who knows that the machines are slow."""
         return self.serve("imgserv", self.programs.imgserv, "mcast", session, "-p", image, "-i", HOST_ADDRESS,
-                          "--state", f"{self.directory}/state", *words)
+                          "--state", f"{self.directory}/state", f"rate={rate}", *words)
 
     def close(self):
         for machine in list(self.machines):

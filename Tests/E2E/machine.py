@@ -7,7 +7,6 @@ import os
 import shutil
 import socket
 import subprocess
-import threading
 import time
 
 from console import Console
@@ -18,7 +17,7 @@ NO_TIMER = r"IO-APIC \+ timer doesn't work"
 RESETS = 3
 OVMF = "/usr/share/OVMF"
 PATIENCE = float(os.environ.get("E2E_PATIENCE", "1"))  # factor on every limit, for very slow machines
-BOOT_LIMIT, COMMAND_LIMIT = 400 * PATIENCE, 240 * PATIENCE
+START_LIMIT, BOOT_LIMIT, COMMAND_LIMIT = 60 * PATIENCE, 400 * PATIENCE, 240 * PATIENCE
 
 
 @dataclasses.dataclass
@@ -52,14 +51,18 @@ class Firmware:
 
 
 class Machine:
-    """One machine, switched on when it is made; `directory` gets its logs and the scenario's disks."""
+    """One machine, switched on when it is made; its logs go to the scenario's folder.
+
+    `same_as` is a machine that was switched off or killed: this one is the same hardware, by its network
+    card's address and its disks' serial numbers.
+    """
 
     def __init__(self, lab, name, disks=(), firmware=Firmware(), kernel=False, append="", initrd="",
-                 cdrom="", boot="c", memory=1024, network=True):
+                 cdrom="", boot="c", memory=1024, network=True, console=True, same_as=None):
         self.lab, self.name, self.directory = lab, name, lab.directory
         self.log = f"{lab.directory}/{name}.console"
-        self.tap = None
-        self.ended = threading.Event()
+        self.tap, self.mac = None, same_as.mac if same_as else lab.network.new_mac()
+        self.hardware = same_as.hardware if same_as else name
         sockets = lab.sockets(name)
         words = ["qemu-system-x86_64", "-accel", "tcg", "-cpu", "max,la57=off", "-smp", "1", "-m", str(memory),
                  "-nodefaults", "-vga", "std", "-display", "none", *firmware.options(),
@@ -70,38 +73,47 @@ class Machine:
         for number, disk in enumerate(disks):
             words += ["-drive", f"if=none,id=disk{number},file={disk.path},format=raw,cache=unsafe,"
                       "discard=unmap,detect-zeroes=unmap",
-                      "-device", f"virtio-blk-pci,drive=disk{number},serial={name}-{number},"
+                      "-device", f"virtio-blk-pci,drive=disk{number},serial={self.hardware}-{number},"
                       f"logical_block_size={disk.sector},physical_block_size={max(disk.sector, 512)}"]
         if cdrom:
             words += ["-drive", f"if=none,id=cd,media=cdrom,readonly=on,format=raw,file={cdrom}",
                       "-device", "virtio-scsi-pci", "-device", "scsi-cd,drive=cd,bootindex=0"]
         if network:
-            self.tap, mac = lab.network.tap()
+            self.tap = lab.network.tap()
+            # A BIOS has no PXE but the card's ROM; UEFI has its own, as on a PC, and the ROM (iPXE) would replace it.
+            rom = ",romfile=" if firmware.variables else ""
             words += ["-netdev", f"tap,id=net,ifname={self.tap},script=no,downscript=no",
-                      "-device", f"virtio-net-pci,netdev=net,mac={mac}"]
+                      "-device", f"virtio-net-pci,netdev=net,mac={self.mac}{rom}"]
         if kernel:
             words += ["-kernel", lab.media.kernel, "-initrd", initrd or lab.media.initrd,
                       "-append", f"console=tty0 console=ttyS0,115200 img.mode=manual no_timer_check {append}".strip()]
-        self._start(words, sockets)
+        self.serial_socket, self.qmp_socket = f"{sockets}.serial", f"{sockets}.qmp"
+        self._start(words)
+        if console:
+            self.console = Console(self.name, self.connect(), self.log, self.alive)
 
-    def _start(self, words, sockets):
+    def _start(self, words):
         with open(f"{self.directory}/{self.name}.qemu", "ab") as errors:
             errors.write((" ".join(words) + "\n").encode())
             errors.flush()
             self.process = subprocess.Popen(self.lab.network.inside(*words), stdin=subprocess.DEVNULL,
                                             stdout=errors, stderr=errors)
         self.lab.machines.append(self)
-        deadline = time.monotonic() + 60
+
+    def connect(self):
+        """A connection to the serial port, for one user at a time."""
+        deadline = time.monotonic() + START_LIMIT
         while True:
+            serial = socket.socket(socket.AF_UNIX)
             try:
-                self.console = Console(self.name, f"{sockets}.serial", self.log, self.alive)
-                break
+                serial.connect(self.serial_socket)
+                return serial
             except OSError as error:
+                serial.close()
                 if not self.alive() or time.monotonic() > deadline:
                     raise Failure(f"{self.name}: QEMU did not start (see {self.directory}/{self.name}.qemu)") \
                         from error
                 time.sleep(0.05)  # QEMU has not made its socket yet
-        self.qmp_socket = f"{sockets}.qmp"
 
     def alive(self):
         return self.process.poll() is None
@@ -131,13 +143,14 @@ class Machine:
         on its timer before anything of img has run: that is QEMU's doing, and the machine is reset.
         """
         for _ in range(RESETS):
-            self.expect(r"Maintenance", limit)
+            self.expect(r"Continue from local disk", limit)  # the menu's last line
             self.picture("menu")
             self.console.type("c")
             self.expect(r"grub> ")
             self.console.type("manual\r")
             if self.expect(rf"{PROMPT}|{NO_TIMER}", limit, fatal=False).group() == "img# ":
                 self.shell("dmesg -n 1")
+                self.picture("prompt")
                 return
             self.monitor("system_reset")
         raise Failure(f"{self.name}: the kernel found no timer {RESETS} times (see {self.log})")

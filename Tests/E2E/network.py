@@ -8,10 +8,10 @@
               tap  tap  tap      (one per virtual machine)
 """
 
+import itertools
 import os
 import signal
 import subprocess
-import threading
 
 from tools import Failure, command
 
@@ -23,8 +23,7 @@ class Network:
     """The bridge and what runs beside it; `run` starts a program inside the namespace."""
 
     def __init__(self):
-        self.taps = 0
-        self.lock = threading.Lock()
+        self.numbers = itertools.count(1)
         command("ip", "netns", "add", NAMESPACE)
         self._ip("link", "set", "lo", "up")
         self._ip("link", "add", "br0", "type", "bridge", "stp_state", "0", "forward_delay", "0")
@@ -36,14 +35,15 @@ class Network:
         command("ip", "-n", NAMESPACE, *words)
 
     def tap(self):
-        """The name of a new tap on the bridge, and a MAC address for the machine behind it."""
-        with self.lock:
-            self.taps += 1
-            number = self.taps
-        name = f"tap{number}"
+        """The name of a new tap on the bridge."""
+        name = f"tap{next(self.numbers)}"
         self._ip("tuntap", "add", name, "mode", "tap")
         self._ip("link", "set", name, "master", "br0", "up")
-        return name, f"52:54:00:78:{number // 256:02x}:{number % 256:02x}"
+        return name
+
+    def new_mac(self):
+        """The address of a new machine's network card."""
+        return f"52:54:00:78:00:{next(self.numbers):02x}"
 
     def remove(self, tap):
         self._ip("link", "delete", tap)

@@ -15,7 +15,7 @@ def run(lab):
     disks = {name: lab.copy_of(lab.base.disk, name) for name in ("pc1", "pc2")}
     machines = {name: Machine(lab, name, [Disk(disk)], kernel=True) for name, disk in disks.items()}
     together(*[machine.prompt for machine in machines.values()])
-    server = lab.host_session("lab4", lab.base.image, "-c", "2", "-t", "5", f"rate={RATE}", "linger=15")
+    server = lab.host_session("lab4", lab.base.image, "-c", "2", "-t", "5", "linger=15", rate=RATE)
     for machine in machines.values():
         machine.console.begin("img session lab4")
     percent = machines["pc1"].expect(CUT_AT, restored.SESSION_LIMIT).group(1)
@@ -24,7 +24,7 @@ def run(lab):
     restored.prove_nothing_bootable(disks["pc1"], "pc1")
     lab.proved("pc1's disk: no partition table by sfdisk, no GPT header at either end, no boot signature")
 
-    again = Machine(lab, "pc1-again", [Disk(disks["pc1"])], kernel=True)
+    again = Machine(lab, "pc1-again", [Disk(disks["pc1"])], kernel=True, same_as=machines["pc1"])
     status, output = together(again.prompt, lambda: machines["pc2"].console.finish(restored.SESSION_LIMIT))[1]
     prove(status == 0, f"pc2's img session ended with status {status}:\n{output[-1500:]}")
     prove(server.process.poll() is None, "imgserv ended while pc1 was missing")
