@@ -61,7 +61,8 @@ class Machine:
                  cdrom="", boot="c", memory=1024, network=True, console=True, same_as=None):
         self.lab, self.name, self.directory = lab, name, lab.directory
         self.log = f"{lab.directory}/{name}.console"
-        self.tap, self.mac = None, same_as.mac if same_as else lab.network.new_mac()
+        self.console, self.tap = None, None
+        self.mac = same_as.mac if same_as else lab.network.new_mac()
         self.hardware = same_as.hardware if same_as else name
         sockets = lab.sockets(name)
         words = ["qemu-system-x86_64", "-accel", "tcg", "-cpu", "max,la57=off", "-smp", "1", "-m", str(memory),
@@ -184,7 +185,8 @@ class Machine:
 
     def _gone(self):
         self.process.wait()
-        self.console.close()
+        if self.console:
+            self.console.close()
         if self.tap:
             with contextlib.suppress(Failure):
                 self.lab.network.remove(self.tap)
