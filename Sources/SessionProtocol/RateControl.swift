@@ -149,6 +149,8 @@ package struct RateControl {
         // A network that has become better is not put up with for ever.
         if loss < provenLoss / 2 { provenLoss *= 0.98 }
         guard nextDoubling == nil, rate < cap else { return }
+        // That little which was sent arrived says nothing of a higher rate (so for TCP: RFC 7661).
+        guard sent > Double(rate) / 2 else { return }
         let step = limit.map { rate > $0 / 10 * 9 } ?? false ? rate / 25 : rate / 5
         rate = min(cap, rate + max(step, 1))
         if let old = limit, rate > old + old / 10 { limit = nil }

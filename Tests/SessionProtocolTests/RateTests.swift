@@ -12,12 +12,13 @@ private struct DrivenRate {
         rate.begin(now: now)
     }
 
-    /// Lets time pass in which `room` says this of a rate.
-    mutating func run(steps: Int, _ room: (Double) -> [RateSample]) {
+    /// Lets time pass in which `share` of a rate is used and `room` says this of it.
+    mutating func run(steps: Int, share: Double = 1, _ room: (Double) -> [RateSample]) {
         for _ in 0..<steps {
             now += 100_000_000
             _ = rate.take(1, atLeast: 1, now: now)
-            rate.decide(room(Double(rate.rate)), sent: Double(rate.rate), interval: 100_000_000, now: now)
+            rate.decide(
+                room(Double(rate.rate)), sent: Double(rate.rate) * share, interval: 100_000_000, now: now)
         }
     }
 }
@@ -62,6 +63,20 @@ private func participant(_ rate: Double, most: Double = .infinity, loss: Double 
         // They recover, and so does the rate.
         room.run(steps: 100) { rate in (0..<10).map { _ in participant(rate) } }
         #expect(room.rate.rate == 100_000_000)
+    }
+
+    /// A host that mends chunks here and there sends little: that it arrives is no reason to send faster, or the next
+    /// sweep drowns machines that are slow.
+    @Test func aRateThatIsNotUsedDoesNotRise() {
+        var room = DrivenRate(cap: 1_000_000_000)
+        room.run(steps: 20) { rate in [participant(rate, most: 40_000_000)] }
+        let found = room.rate.rate
+        room.run(steps: 200, share: 0.3) { rate in
+            [RateSample(capacity: rate, delivered: rate * 0.3, wireLoss: 0)]
+        }
+        #expect(room.rate.rate == found)
+        room.run(steps: 200) { rate in [participant(rate)] }
+        #expect(room.rate.rate == 1_000_000_000)
     }
 
     @Test func neverBelowHalfOfTheMiddleOne() {

@@ -245,7 +245,9 @@ import Testing
         let visits = try [visit(lan, 0, image), visit(lan, 1, image)].map { try $0.join() }
         #expect(MonotonicClock.now() - began > 4 * second)
         for visit in visits { #expect(visit.failure == nil, "\(visit.events)") }
-        #expect(visits.contains { $0.events.contains("waiting 2/0") })
+        // Nobody is still needed, however many are there (on a busy machine the second may come after the start).
+        let waits = Set(visits.flatMap(\.events).filter { $0.hasPrefix("waiting ") })
+        #expect(!waits.isEmpty && waits.isSubset(of: ["waiting 1/0", "waiting 2/0"]), "\(waits)")
         let outcome = try host.outcome()
         #expect(outcome.isComplete && outcome.participants.count == 2)
     }
