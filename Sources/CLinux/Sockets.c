@@ -6,6 +6,7 @@
 #include <ifaddrs.h>
 #include <linux/ethtool.h>
 #include <net/if.h>
+#include <netdb.h>
 #include <netpacket/packet.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -63,6 +64,16 @@ int clinux_address_parse(const char *text, struct clinux_address *address) {
     }
     clinux_from_kernel((struct sockaddr *)&storage, address);
     return 1;
+}
+
+const char *clinux_address_resolve(const char *name, struct clinux_address *address) {
+    struct addrinfo hints = {.ai_socktype = SOCK_DGRAM, .ai_flags = AI_ADDRCONFIG}, *found = NULL;
+    int status = getaddrinfo(name, NULL, &hints, &found);
+    if (status != 0) return gai_strerror(status);
+    // The resolver's order is that of preference (RFC 6724).
+    clinux_from_kernel(found->ai_addr, address);
+    freeaddrinfo(found);
+    return NULL;
 }
 
 int clinux_address_text(const struct clinux_address *address, char *text, size_t capacity) {

@@ -35,6 +35,20 @@ package struct IPAddress: Hashable, Sendable, CustomStringConvertible {
         self = address
     }
 
+    /// The preferred address of a host by name, or an address (C function `getaddrinfo`); asking DNS may take seconds.
+    ///
+    /// - Throws: `NameError` with the resolver's reason.
+    package init(resolving name: String) throws(NameError) {
+        var raw = clinux_address()
+        if let reason = unsafe clinux_address_resolve(name, &raw) {
+            throw unsafe NameError(name: name, reason: String(cString: reason))
+        }
+        guard let address = IPAddress(raw) else {
+            throw NameError(name: name, reason: "it has no IP address")
+        }
+        self = address
+    }
+
     init?(_ raw: clinux_address) {
         guard let family = Family(rawValue: UInt8(truncatingIfNeeded: raw.family)) else { return nil }
         self.init(family: family, high: raw.high, low: raw.low)
@@ -105,4 +119,12 @@ extension clinux_address {
             high: address.high, low: address.low, scope: scope, port: port,
             family: UInt16(address.family.rawValue))
     }
+}
+
+/// A host's name that is not known.
+package struct NameError: Error, CustomStringConvertible {
+    let name: String
+    let reason: String
+
+    package var description: String { "no address of '\(name)': \(reason)" }
 }

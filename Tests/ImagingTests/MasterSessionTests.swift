@@ -111,6 +111,34 @@ extension String {
         }
     }
 
+    /// As from another building: the room's router passes no multicast, but the server's address is known.
+    @Test func aServerThatIsKnownIsAskedDirectly() throws {
+        try withPlainDisk { disk in
+            try Room.with(2) { room in
+                try room.lan.obstruct(0, .router)
+                let master = try RunningProgram(room.master("master", "disks=\(disk)", "clients=2"))
+                try run("truncate", "-s", "\(24 * MiB)", room.disk(0))
+                let words = room.station(0, "disks=\(room.disk(0))")
+                let known = try RunningProgram(["env", "PROXYADDR=10.77.0.1"] + words)
+                // The other one hears the master's announcements; a server that is not there costs it a warning.
+                let other = try RunningProgram(
+                    ["env", "PROXYADDR=no.such.name.invalid"] + room.station(1, "disks=discard"))
+                let (status, output) = try known.wait()
+                #expect(status == .exited(0), "\(output)")
+                #expect(output.contains("over TCP"), "\(output)")
+                let warned = try other.wait()
+                #expect(warned.status == .exited(0), "\(warned.output)")
+                #expect(
+                    warned.output.contains(
+                        "the imaging server is not asked directly (PROXYADDR): no address of 'no.such.name.invalid'"
+                    ),
+                    "\(warned.output)")
+                #expect(try master.wait().status == .exited(0))
+                try expectPlainCopy(of: disk, on: room.disk(0))
+            }
+        }
+    }
+
     @Test func countStartsAndTheLevelDecidesWhatIsOnTheWire() throws {
         try withLoopDevice(96 * MiB) { loop in
             try run("sgdisk", "-n1:2048:0", loop.path)

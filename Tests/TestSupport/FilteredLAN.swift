@@ -10,6 +10,8 @@ extension NamespaceLAN {
         case switchPort
         /// Something in between drops the UDP ports below 998, whatever the group.
         case portFilter
+        /// Between the host and the others is a router that passes neither multicast nor broadcast.
+        case router
     }
 
     /// Puts `obstacle` in the way to station `index` (from 0).
@@ -22,6 +24,11 @@ extension NamespaceLAN {
         case .portFilter:
             // Dropped where the host's frames come into the switch, so that no station sees them.
             try netdev(bridge, device: "p0", rules: "\(group) udp dport < 998 drop")
+        case .router:
+            try netdev(
+                bridge, device: "p0", "p\(index + 1)",
+                rules: "meta protocol ip6 drop; ip daddr 224.0.0.0/4 drop; "
+                    + "ether daddr ff:ff:ff:ff:ff:ff meta protocol ip drop")
         }
     }
 
@@ -30,7 +37,7 @@ extension NamespaceLAN {
         switch obstacle {
         case .packetFilter: try delete(stations[index])
         case .switchPort: try setPort(index, "mcast_flood on")
-        case .portFilter: try delete(bridge)
+        case .portFilter, .router: try delete(bridge)
         }
     }
 
@@ -106,14 +113,15 @@ extension NamespaceLAN {
         try run(["bridge", "-n", bridge, "link", "set", "dev", "p\(index + 1)"] + words)
     }
 
-    private func netdev(_ namespace: String, device: String, rules: String) throws {
+    private func netdev(_ namespace: String, device: String..., rules: String) throws {
         let lines = rules.split(separator: ";").map { "            \($0)" }.joined(separator: "\n")
+        let devices = device.map { "\"\($0)\"" }.joined(separator: ", ")
         try run(
             "ip", "netns", "exec", namespace, "nft", "-f", "-",
             input: """
                 table netdev obstacle {
                     chain in {
-                        type filter hook ingress device "\(device)" priority 0; policy accept;
+                        type filter hook ingress devices = { \(devices) } priority 0; policy accept;
                 \(lines)
                     }
                 }

@@ -110,6 +110,8 @@ struct clinux_event {
 };
 
 int clinux_address_parse(const char *text, struct clinux_address *address);
+// An address of a host by name (getaddrinfo); NULL, or a constant text that says why there is none.
+const char *clinux_address_resolve(const char *name, struct clinux_address *address);
 int clinux_address_text(const struct clinux_address *address, char *text, size_t capacity);
 int clinux_bind(int fd, const struct clinux_address *address);
 int clinux_connect(int fd, const struct clinux_address *address);

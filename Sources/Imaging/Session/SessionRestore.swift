@@ -24,6 +24,9 @@ package final class SessionRestore: Sendable {
         package var planOnly: Bool
         /// Routers a search for the host may pass.
         package var ttl: UInt8 = 16
+        /// The imaging server's address or name, where it is known: it is asked directly as well, so that it may be
+        /// behind routers that pass no multicast.
+        package var server: String?
 
         /// Whether what comes is thrown away.
         fileprivate var discards: Bool { disks == ["discard"] }
@@ -83,6 +86,13 @@ package final class SessionRestore: Sendable {
         var settings = ParticipantSettings(name: options.name)
         settings.interface = options.interface
         settings.ttl = options.ttl
+        if let server = options.server {
+            do throws(NameError) {
+                settings.server = try IPAddress(resolving: server)
+            } catch {
+                progress.note("the imaging server is not asked directly (PROXYADDR): \(error)", .warning)
+            }
+        }
         if let key = options.key {
             guard let fingerprint = Fingerprint(key) else {
                 throw ImagingError("key= takes a fingerprint of 4 groups of 4 characters, not '\(key)'")

@@ -51,6 +51,9 @@ struct SessionCommand: ParsableCommand {
               ttl=N        routers that multicast may pass (16)
               plan         print what would be captured, or which disk of the image would go where, and leave
 
+            PROXYADDR in the environment (the boot media set it) is the imaging server's address or name: it is asked for
+            the session directly too, also through routers that pass no multicast.
+
             A master's memory: 64 MiB of frames, twice the size of a chunk (4 MiB) and what the compression needs for
             each processor, for journals that are replayed 256 MiB or an eighth of the memory, the smaller of both, and
             50 MiB for the program; chunks on their way over TCP, at most 80, come on top.
@@ -197,6 +200,7 @@ struct SessionCommand: ParsableCommand {
             name: name, interface: interface, disks: disks?.asDiskList, file: file, key: key, verify: verify,
             planOnly: planOnly)
         part.ttl = UInt8(ttl)
+        part.server = environmentVariable("PROXYADDR")
         var station = StationSession.Options(
             role: master ? .master : client ? .participant : nil, participant: part, master: host)
         station.isAttended = Keyboard.isThere && !json

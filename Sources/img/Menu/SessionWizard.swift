@@ -1,6 +1,7 @@
 // The wizard of a multicast session: name, role, what each role needs, and then the session itself.
 internal import Blocks
 internal import Imaging
+internal import Linux
 
 extension Menu {
     func session() throws {
@@ -130,9 +131,10 @@ extension Menu {
             do {
                 let words = fields[0].text.asTypedDisks
                 let (file, key) = (fields[2].text, fields[3].text)
-                let options = SessionRestore.Options(
+                var options = SessionRestore.Options(
                     name: name, disks: words, file: file.isEmpty ? nil : file, key: key.isEmpty ? nil : key,
                     verify: fields[1].isOn)
+                options.server = environmentVariable("PROXYADDR")
                 if !file.isEmpty, words != nil || options.verify {
                     throw ImagingError("a session is recorded to \(file) or put on disks, not both")
                 }
