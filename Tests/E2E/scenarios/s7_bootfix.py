@@ -2,20 +2,20 @@
 
 import restored
 from machine import Disk, Machine
-from tools import prove, sha256
+from tools import partition, prove, sha256
 
 TITLE = "boot code and core image missing: img bootfix, boot from disk, kexec"
-CODE = 440  # bytes of sector 0 before the disk's signature
-CORE, CORE_SIZE = 2048 * 512, 1 << 20  # the base disk's slot 1
+CORE_SLOT = 1
 
 
 def run(lab):
     lab.media.need("kernel", "initrd")
     disk = lab.copy_of(lab.base.disk, "pc1")
+    start, size = partition(disk, CORE_SLOT)
     with open(disk, "r+b") as file:
-        file.write(bytes(CODE))
-        file.seek(CORE)
-        file.write(bytes(CORE_SIZE))
+        file.write(bytes(restored.BOOT_CODE))
+        file.seek(start)
+        file.write(bytes(size))
     damaged = sha256(disk)
 
     machine = Machine(lab, "pc1", [Disk(disk)], kernel=True, network=False)
