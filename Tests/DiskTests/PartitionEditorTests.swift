@@ -55,6 +55,29 @@ import TestSupport
         }
     }
 
+    /// libparted writes code and a new signature into a sector that begins with a zero, or has no signature.
+    @Test(arguments: [PartitionEdit.delete, .activate, .activateWithStartCode], [0, 0xeb] as [UInt8])
+    func keepsBootCodeAndSignature(_ edit: PartitionEdit, _ first: UInt8) throws {
+        var random = SeededRandom(seed: 11)
+        let code = [first] + random.bytes(439)
+        for signature: [UInt8] in [[0xcd, 0xab, 0x34, 0x12, 0x5a, 0x5a], [0, 0, 0, 0, 0, 0]] {
+            try withScriptedFile(64 * MiB, chainScript) { path in
+                try write(code + signature, at: 0, of: path)
+                let before = try open(path).reader.bytes(512, at: 0)
+                try apply(edit, 2, of: path)
+                let after = try open(path).reader.bytes(512, at: 0)
+                #expect(after[440..<446] == before[440..<446])
+                #expect(after[510...] == before[510...])
+                #expect(after[446..<510] != before[446..<510])
+                if edit == .activateWithStartCode {
+                    #expect(after[..<4] == [0xfa, 0xb8, 0x00, 0x10])
+                } else {
+                    #expect(after[..<440] == before[..<440])
+                }
+            }
+        }
+    }
+
     @Test(arguments: [(5, [5, 6]), (6, [5, 6]), (7, [5, 6])])
     func deletesALogicalPartition(_ number: Int, _ left: [Int]) throws {
         try withScriptedFile(64 * MiB, chainScript) { path in

@@ -63,6 +63,18 @@ private let guid = GUID("0fc63daf-8483-4772-8e79-3d69d8477de4") ?? GUID([UInt8](
         #expect(try LoadOption(decoding: option).isNetwork == isNetwork)
     }
 
+    /// ThinkPads' "PCI LAN" is a vendor's node.
+    @Test(arguments: [
+        ("PCI LAN", true), ("UEFI PXEv4", true), ("Onboard NIC (IPV6)", true), ("Network Boot", true),
+        ("NVMe0", false), ("USB CD", false), ("ATLANTIS", false),
+    ])
+    func tellsNetworkEntriesByTheirName(_ name: String, _ isNetwork: Bool) {
+        var option = LoadOption(name, partition, loader: "\\a.efi")
+        #expect(!option.isNetwork)
+        option.nodes = [.init(type: 3, subtype: 10, data: [UInt8](repeating: 1, count: 17))]
+        #expect(option.isNetwork == isNetwork)
+    }
+
     @Test func garbageIsAnErrorOrAnEntry() {
         var random = SeededRandom(seed: 5)
         let whole = bytes(golden)

@@ -61,7 +61,7 @@ private func plan(
 ) -> BootPlan {
     BootPlan(
         BootFacts(
-            firmware: firmware, disks: [disk], systems: systems, presentPartitions: [here],
+            firmware: firmware, disks: [disk], systems: systems,
             medium: BootMedium(hasGrub: mediumHasGrub)))
 }
 
@@ -228,7 +228,7 @@ private func plan(
                         .init(from: "EFI/debian/grub.cfg", to: "EFI/BOOT/grub.cfg"),
                         .init(from: "EFI/debian/shimx64.efi", to: "EFI/BOOT/BOOTX64.EFI"),
                     ]),
-                .changeVariables([.write(0, entry), .order([0])]),
+                .changeVariables([.add(0, entry), .order([0])]),
             ])
         #expect(plan.steps.map(\.isOptional) == [false, true])
     }
@@ -249,7 +249,7 @@ private func plan(
         let volume = EFIVolume(loaders: [loader], fallbackFiles: ["BOOTX64.EFI"])
         let plan = plan(disk(volume), [debian(partition: 2)], firmware: .uefi(BootVariables()))
         guard case .changeVariables(let changes) = plan.steps.first?.action,
-            case .write(_, let option) = changes.first
+            case .add(_, let option) = changes.first
         else {
             Issue.record("\(plan.steps)")
             return
@@ -302,18 +302,32 @@ private func plan(
         var variables = BootVariables()
         variables.entries = entries
         variables.order = order
-        return VariablePlan(variables, wanted: [wanted], present: [here, other]).changes
+        return VariablePlan(variables, wanted: [wanted]).changes
     }
 
-    @Test func theNewEntryGoesBehindLeadingNetworkEntries() {
-        #expect(changes([:], []) == [.write(0, entry()), .order([0])])
-        #expect(
-            changes([0: network, 1: network, 3: entry("disk", other, "\\x.efi")], [1, 0, 3])
-                == [.write(2, entry()), .order([1, 0, 2, 3])])
-        // Network that was not in front stays where it was among the others.
-        #expect(
-            changes([0: entry("disk", other, "\\x.efi"), 1: network], [0, 1])
-                == [.write(2, entry()), .order([2, 0, 1])])
+    private var cd: LoadOption {
+        var option = entry("USB CD")
+        option.nodes = [.init(type: 3, subtype: 5, data: [0, 0]), .init(type: 0x7f, subtype: 0xff)]
+        return option
+    }
+
+    @Test(arguments: [
+        ("", "D"), ("N", "ND"), ("CN", "CND"), ("C", "DC"), ("NNX", "NNDX"), ("CNX", "CNDX"),
+        ("CXN", "CDXN"), ("XN", "DXN"), ("XNX", "DXNX"), ("LCLX", "LCLDX"),
+    ])
+    func theNewEntryGoesBeforeTheFirstDisk(_ before: String, _ after: String) {
+        var lan = cd
+        lan.description = "PCI LAN"
+        lan.nodes[0] = .init(type: 3, subtype: 10, data: [UInt8](repeating: 1, count: 17))
+        let kinds: [Character: LoadOption] = [
+            "N": network, "C": cd, "X": entry("disk", other, "\\x.efi"), "L": lan,
+        ]
+        var entries: [UInt16: LoadOption] = [:]
+        for (index, kind) in before.enumerated() { entries[UInt16(index)] = kinds[kind] }
+        let added = UInt16(before.count)
+        var rest = (0..<added).makeIterator()
+        let order = after.map { $0 == "D" ? added : rest.next() ?? .max }
+        #expect(changes(entries, Array(0..<added)) == [.add(added, entry()), .order(order)])
     }
 
     @Test func anEqualEntryIsLeftAlone() {
@@ -325,36 +339,60 @@ private func plan(
         #expect(changes([5: entry(), 1: network], [1]) == [.order([1, 5])])
     }
 
-    @Test func removesItsOwnDuplicatesOnly() {
+    @Test func removesExactCopiesOnly() {
+        var argument = entry()
+        argument.optionalData = [1]
+        // The disk of 0 and 5 may be unplugged.
         let entries: [UInt16: LoadOption] = [
             0: entry("debian", gone), 1: entry(), 2: entry(), 3: entry("debian", other),
             4: entry("ubuntu", gone), 5: entry("debian", gone, "\\EFI\\debian\\grubx64.efi"), 6: network,
+            7: argument, 8: entry("renamed"),
         ]
         #expect(
-            changes(entries, [6, 0, 2, 1, 3, 4, 5])
-                == [.remove(1), .remove(0), .order([6, 2, 3, 4, 5])])
+            changes(entries, [6, 0, 2, 1, 3, 4, 5, 7, 8]) == [.remove(1), .order([6, 0, 2, 3, 4, 5, 7, 8])])
+    }
+
+    /// fwupd's entry starts the shim with another program as its argument.
+    @Test func anEntryWithAnArgumentIsNotTheSystems() {
+        var updater = entry("Linux Firmware Updater")
+        updater.optionalData = Array("\\fwupdx64.efi".utf16).flatMap { [UInt8($0), 0] }
+        #expect(changes([0: updater], [0]) == [.add(1, entry()), .order([1, 0])])
+        // AMI's mark is no argument, and Windows's own entry has data.
+        var marked = entry()
+        marked.optionalData = [0, 0, 0x42, 0x4f]
+        #expect(changes([0: marked], [0]) == [])
+        let path = "\\EFI\\Microsoft\\Boot\\bootmgfw.efi"
+        var windows = entry("Windows Boot Manager", here, path)
+        windows.optionalData = Array("WINDOWS".utf8)
+        var variables = BootVariables()
+        variables.entries = [0: windows]
+        variables.order = [0]
+        let entry = WantedEntry(
+            label: "Windows Boot Manager", partition: wanted.partition, loader: path)
+        #expect(VariablePlan(variables, wanted: [entry]).changes == [])
     }
 
     @Test func numbersInUseAreNotGivenAgain() {
         var variables = BootVariables()
         variables.unreadable = [0]
         variables.order = [1]
-        let plan = VariablePlan(variables, wanted: [wanted], present: [here])
-        #expect(plan.changes == [.write(2, entry()), .order([2, 1])])
+        let plan = VariablePlan(variables, wanted: [wanted])
+        #expect(plan.changes == [.add(2, entry()), .order([2, 1])])
     }
 
     @Test func aSecondRunFindsNothing() throws {
         var variables = BootVariables()
         variables.entries = [0: network, 1: entry("debian", gone)]
         variables.order = [0, 1]
-        for change in VariablePlan(variables, wanted: [wanted], present: [here]).changes {
+        for change in VariablePlan(variables, wanted: [wanted]).changes {
             switch change {
-            case .write(let number, let option): variables.entries[number] = option
+            case .add(let number, let option), .write(let number, let option):
+                variables.entries[number] = option
             case .remove(let number): variables.entries[number] = nil
             case .order(let order): variables.order = order
             }
         }
-        #expect(VariablePlan(variables, wanted: [wanted], present: [here]).changes == [])
+        #expect(VariablePlan(variables, wanted: [wanted]).changes == [])
         #expect(variables.order.first == 0)
     }
 }

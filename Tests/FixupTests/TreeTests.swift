@@ -93,12 +93,16 @@ private func putTable(_ path: String, _ text: String) throws {
             let partition = EFIPartition(number: 1, start: 2048, count: 9, signature: .gpt(guid))
             let option = LoadOption("debian", partition, loader: "\\EFI\\debian\\shimx64.efi")
             try store.make([
-                .write(10, option), .write(11, option), .order([10, 11]), .remove(11), .order([10]),
+                .add(10, option), .add(11, option), .write(10, option), .order([10, 11]), .remove(11),
+                .order([10]),
             ])
             var expected = BootVariables()
             expected.entries = [10: option]
             expected.order = [10]
-            #expect(store.read() == expected)
+            #expect(try store.read() == expected)
+            // A number that somebody has is not taken from him.
+            #expect(throws: SystemError.self) { try store.make([.add(10, option), .order([])]) }
+            #expect(try store.read() == expected)
             #expect(try FileTree.entries(of: root).sorted() == ["Boot000A-\(vendor)", "BootOrder-\(vendor)"])
             #expect(
                 try FileTree.bytes(of: "\(root)/BootOrder-\(vendor)") == [7, 0, 0, 0, 10, 0])
@@ -111,7 +115,7 @@ private func putTable(_ path: String, _ text: String) throws {
             try put("\(root)/Boot0002-\(vendor)", "")
             try put("\(root)/BootXYZW-\(vendor)", "garbage")
             try put("\(root)/Boot0003-ffffffff-93ca-11d2-aa0d-00e098032b8c", "garbage")
-            try put("\(root)/BootOrder-\(vendor)", "7777123")
+            try put("\(root)/BootOrder-\(vendor)", "777712")
             try run("mkdir", "\(root)/Boot0004-\(vendor)")
             try put("\(root)/SecureBoot-\(vendor)", "6666\u{1}")
             let read = try VariableStore(root).read()
@@ -119,6 +123,25 @@ private func putTable(_ path: String, _ text: String) throws {
             #expect(read.unreadable == [1, 2, 4])
             #expect(read.order == [0x3231])
             #expect(read.isSecureBoot)
+        }
+    }
+
+    /// What is there and cannot be read is not nothing: the plan would write an order of its own entries only.
+    @Test func anOrderThatCannotBeReadIsAnError() throws {
+        try withTemporaryDirectory { root in
+            #expect(try VariableStore(root).read().order == [])
+            let name = "\(root)/BootOrder-\(vendor)"
+            for text in ["", "777", "7777123", String(repeating: "x", count: 70_000)] {
+                try run("rm", "-f", name)
+                try put(name, text)
+                #expect(throws: FixupError.self, "\(text.count) bytes") { try VariableStore(root).read() }
+            }
+            try run("rm", name)
+            try run("mkdir", name)
+            #expect(throws: FixupError.self) { try VariableStore(root).read() }
+            try run("rmdir", name)
+            try run("ln", "-s", "BootOrder-\(vendor)", name)
+            #expect(throws: SystemError.self) { try VariableStore(root).read() }
         }
     }
 }
@@ -224,6 +247,26 @@ private func putTable(_ path: String, _ text: String) throws {
                     commandLine: "root=UUID=1234 ro quiet a b"))
         #expect(KernelEntry(grubConfiguration: "menuentry a {\n}\n") == nil)
         #expect(KernelEntry(grubConfiguration: "linux $kernel root=x\n") == nil)
+    }
+
+    @Test func theFirstKernelOfAnEntryCounts() {
+        let text = """
+            menuentry 'x' {
+            if [ a = b ]; then
+            linux /first root=1
+            initrd /first.img
+            else
+            linux /second root=2
+            initrd /second.img
+            fi
+            }
+            """
+        let entry = KernelEntry(
+            title: "x", kernel: "/first", initrds: ["/first.img"], commandLine: "root=1")
+        #expect(KernelEntry(grubConfiguration: text) == entry)
+        // One RAM disk behind both.
+        let shared = "menuentry x {\nlinux16 /first root=1\nlinux /second\ninitrd /first.img\n}\n"
+        #expect(KernelEntry(grubConfiguration: shared) == entry)
     }
 
     @Test func readsALoaderEntry() {

@@ -48,6 +48,8 @@ enum Parted {
 
     /// Deletes partition `number`, or makes it the active one, and writes the table; the kernel is not told.
     ///
+    /// libparted also writes boot code and a new disk signature into an MBR that begins with a zero.
+    ///
     /// - Parameters:
     ///   - edit: What is done.
     ///   - number: The partition's number in the table.
@@ -76,7 +78,7 @@ enum Parted {
                 guard unsafe ped_disk_delete_partition(disk, partition) != 0 else {
                     throw failure("delete partition \(number) of", path)
                 }
-            case .activate:
+            case .activate, .activateWithStartCode:
                 // libparted clears the mark of all others.
                 guard unsafe ped_partition_set_flag(partition, PED_PARTITION_BOOT, 1) != 0 else {
                     throw failure("activate partition \(number) of", path)

@@ -7,6 +7,8 @@ package enum PartitionEdit: Sendable {
     case delete
     /// The MBR's mark of the partition that a BIOS starts; a GPT has none.
     case activate
+    /// The same, with libparted's boot code, which starts the active partition, in place of what is there.
+    case activateWithStartCode
 }
 
 /// Changes a partition table through libparted.
@@ -32,19 +34,18 @@ package enum PartitionEditor {
     /// Makes the change, lets the kernel read the table anew, and returns the disk as it is afterwards.
     ///
     /// The disk is examined anew and opened exclusively before anything is written. The content of a deleted
-    /// partition stays where it is, but nothing leads to it any more. Parameters are those of `check`.
+    /// partition stays where it is, but nothing leads to it any more. Boot code and disk signature stay as they
+    /// are, but for the code of `activateWithStartCode`. Parameters are those of `check`.
     package static func apply(
         _ edit: PartitionEdit, to partition: LocalPartition, of disk: LocalDisk, named: Bool,
         inventory: DiskInventory = DiskInventory()
     ) throws -> LocalDisk {
         let now = try confirm(edit, partition, of: disk, named: named, inventory)
         let descriptor = try openExclusively(now, [])
-        try Parted.apply(edit, to: partition.number, at: partition.extent, of: now.path)
-        try descriptor.synchronize()
-        if now.kind == .blockDevice {
-            try descriptor.flushBlockDeviceBuffers()
-            try PartitionNodes.refresh(descriptor, disk: now)
+        try keepingFirstSector(of: now, descriptor, startCode: edit == .activateWithStartCode) {
+            try Parted.apply(edit, to: partition.number, at: partition.extent, of: now.path)
         }
+        if now.kind == .blockDevice { try PartitionNodes.refresh(descriptor, disk: now) }
         try descriptor.close()
         let context = DiskInventory.Context(
             fileSectorSize: now.kind == .regularFile ? now.sectorSize : nil)
@@ -58,6 +59,50 @@ package enum PartitionEditor {
         }
         return after
     }
+
+    /// Runs `edit`, of which only the table and the signature 55 AA of the first sector stay.
+    ///
+    /// libparted writes boot code and a new disk signature into a sector that begins with a zero, and a signature
+    /// where there is none. Windows finds its disk by that signature (bytes 440 to 443), Linux its PARTUUID. So
+    /// whatever becomes of the edit, everything else is put back, and read from the medium.
+    ///
+    /// - Parameters:
+    ///   - disk: As it is now.
+    ///   - descriptor: Open on it.
+    ///   - startCode: Whether libparted's boot code is wanted; nothing of the old code is kept then.
+    ///   - edit: What goes through libparted.
+    /// - Throws: What `edit` throws, and `DiskError` where the sector does not read back as it should be.
+    private static func keepingFirstSector(
+        of disk: LocalDisk, _ descriptor: borrowing Descriptor, startCode: Bool, _ edit: () throws -> Void
+    ) throws {
+        let length = Int(disk.sectorSize)
+        let before = try descriptor.read(length, at: 0)
+        // libparted writes its code where no other begins.
+        if startCode { try descriptor.write([0] + before.dropFirst(), at: 0) }
+        let result = Result { try edit() }
+        let written = try descriptor.read(length, at: 0)
+        var expected = before
+        expected.replaceSubrange(tableBytes, with: written[tableBytes])
+        if startCode, case .success = result {
+            expected.replaceSubrange(codeBytes, with: written[codeBytes])
+        }
+        if written != expected { try descriptor.write(expected, at: 0) }
+        try descriptor.synchronize()
+        if disk.kind == .blockDevice { try descriptor.flushBlockDeviceBuffers() }
+        descriptor.dropCache()
+        try result.get()
+        guard try descriptor.read(length, at: 0) == expected else {
+            throw DiskError(.verification, "the first sector of \(disk.path) does not read back as written")
+        }
+        guard !startCode || expected[0] != 0 else {
+            throw DiskError(.parted, "libparted wrote no boot code to \(disk.path)")
+        }
+    }
+
+    /// Where boot code is in the first sector; behind it is the disk's signature.
+    private static let codeBytes = 0..<440
+    /// Where the table and the signature 55 AA are.
+    private static let tableBytes = 446..<512
 
     private static func confirm(
         _ edit: PartitionEdit, _ partition: LocalPartition, of disk: LocalDisk, named: Bool,
@@ -74,12 +119,13 @@ package enum PartitionEditor {
             throw DiskError(.refused, "the partition table of \(now.path) is not changed: \(notice)")
         }
         switch (edit, now.table) {
-        case (.activate, .gpt):
+        case (.activate, .gpt), (.activateWithStartCode, .gpt):
             throw DiskError(
                 .refused,
                 "\(now.path) has a GPT, and UEFI has no active partition: it starts what its boot entries name"
             )
-        case (.activate, _) where partition.role == .logical:
+        case (.activate, _) where partition.role == .logical,
+            (.activateWithStartCode, _) where partition.role == .logical:
             throw DiskError(
                 .refused,
                 "partition \(partition.number) of \(now.path) is a logical one: a BIOS starts only primary "
@@ -110,7 +156,7 @@ package enum PartitionEditor {
                 }
                 return entry
             }
-        case .activate:
+        case .activate, .activateWithStartCode:
             before.map { other in
                 var entry = Entry(other)
                 entry.isActive = other.number == partition.number

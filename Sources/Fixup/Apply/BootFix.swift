@@ -54,11 +54,12 @@ package final class BootFix {
         switch action {
         case .correctHiddenSectors(let disk, let partition, let value):
             try HiddenSectors.write(value, partition: partition, of: try choice(disk))
-        case .installStartCode(let disk, let partition), .activate(let disk, let partition):
-            let choice = try choice(disk)
-            let entry = try self.partition(partition, of: choice)
-            _ = try PartitionEditor.apply(.activate, to: entry, of: choice.disk, named: choice.isNamed)
-            try survey.disks.refresh()
+        case .activate(let disk, let partition): try edit(.activate, partition, of: disk)
+        case .installStartCode(let disk, let partition):
+            try edit(.activateWithStartCode, partition, of: disk)
+            guard try survey.bootCode(of: try choice(disk).disk) == .startsActivePartition else {
+                throw FixupError("the MBR of \(disk) has no code that starts the active partition after all")
+            }
         case .installGrub(let disk, let system, let withOwn):
             let isLogical = [system.root, system.boot].contains { volume in
                 volume.map { $0.partition == nil } ?? false
@@ -83,6 +84,13 @@ package final class BootFix {
         }
     }
 
+    private func edit(_ edit: PartitionEdit, _ number: Int, of disk: String) throws {
+        let choice = try choice(disk)
+        let entry = try partition(number, of: choice)
+        _ = try PartitionEditor.apply(edit, to: entry, of: choice.disk, named: choice.isNamed)
+        try survey.disks.refresh()
+    }
+
     private func choice(_ disk: String) throws -> ChosenDisks.Choice {
         guard let choice = survey.disks.choices.first(where: { $0.disk.path == disk }) else {
             throw FixupError("\(disk) is not there any more")
@@ -103,6 +111,7 @@ extension VariableStore {
     package func make(_ changes: [VariableChange]) throws {
         for change in changes {
             switch change {
+            case .add(let number, let option): try add(option, as: number)
             case .write(let number, let option): try write(option, as: number)
             case .remove(let number): try remove(number)
             case .order(let order): try write(order: order)

@@ -5,6 +5,7 @@
 // stand in for the firmware in tests. The kernel leaves Boot#### and BootOrder mutable (they are on its list of
 // variables that may be deleted), so no attribute of a file has to be changed.
 internal import Linux
+internal import SystemPackage
 
 /// What the firmware's variables say about booting.
 package struct BootVariables: Equatable, Sendable {
@@ -34,25 +35,36 @@ package struct VariableStore: Sendable {
     package init(_ directory: String) throws { tree = try ConfinedTree(directory) }
 
     /// Everything that concerns booting.
-    package func read() -> BootVariables {
+    ///
+    /// - Throws: Where the list of variables or BootOrder cannot be read: a plan made of less than what is there
+    ///   would take entries away from the machine. Only a BootOrder that does not exist is an empty one.
+    package func read() throws -> BootVariables {
         var result = BootVariables()
-        for name in tree.entries("/") {
+        for name in try names() {
             guard let number = VariableStore.entryNumber(name) else { continue }
-            guard let bytes = value(name), let option = try? LoadOption(decoding: bytes) else {
+            guard let bytes = try? value(name), let option = try? LoadOption(decoding: bytes) else {
                 result.unreadable.insert(number)
                 continue
             }
             result.entries[number] = option
         }
-        let order = value(VariableStore.file("BootOrder")) ?? []
+        let order = try value(VariableStore.file("BootOrder")) ?? []
+        guard order.count.isMultiple(of: 2) else {
+            throw FixupError("the variable BootOrder has an odd number of bytes (\(order.count))")
+        }
         result.order = stride(from: 0, to: order.count - 1, by: 2).map { index in
             UInt16(order[index]) | UInt16(order[index + 1]) << 8
         }
-        result.isSecureBoot = value(VariableStore.file("SecureBoot")) == [1]
+        result.isSecureBoot = (try? value(VariableStore.file("SecureBoot"))) == [1]
         return result
     }
 
-    /// Writes one entry and reads it back.
+    /// Writes an entry that does not exist yet, and reads it back.
+    package func add(_ option: LoadOption, as number: UInt16) throws {
+        try write(VariableStore.entryName(number), option.encoded, isNew: true)
+    }
+
+    /// Writes one entry over the one that exists, and reads it back.
     package func write(_ option: LoadOption, as number: UInt16) throws {
         try write(VariableStore.entryName(number), option.encoded)
     }
@@ -82,21 +94,38 @@ package struct VariableStore: Sendable {
         return UInt16(digits, radix: 16)
     }
 
-    /// The value without its attributes; nil where there is none.
-    private func value(_ file: String) -> [UInt8]? {
-        guard let bytes = try? tree.bytes(file, limit: VariableStore.largest), bytes.count >= 4 else {
-            return nil
-        }
-        return Array(bytes[4...])
+    /// The names of all variables.
+    private func names() throws -> [String] {
+        let limit = 10_000
+        let folder = try tree.open("/", [.readOnly, .directory])
+        let names = try FileTree.entries(of: ConfinedTree.place(of: folder), limit: limit)
+        guard names.count < limit else { throw FixupError("the firmware has \(limit) variables or more") }
+        return names
     }
 
-    private func write(_ name: String, _ value: [UInt8]) throws {
+    /// The value without its attributes; nil only where there is no such variable.
+    private func value(_ name: String) throws -> [UInt8]? {
+        let file: Descriptor
+        do throws(SystemError) { file = try tree.open(name) } catch {
+            guard error.errno == .noSuchFileOrDirectory else { throw error }
+            return nil
+        }
+        let status = try FileStatus(of: file)
+        guard status.kind == .regularFile, (4...UInt64(VariableStore.largest)).contains(status.size) else {
+            throw FixupError("the variable \(name) is damaged: it has \(status.size) bytes")
+        }
+        return Array(try file.read(Int(status.size), at: 0)[4...])
+    }
+
+    /// `isNew` refuses a variable that exists.
+    private func write(_ name: String, _ value: [UInt8], isNew: Bool = false) throws {
         let file = VariableStore.file(name)
         // One write is one call of the firmware: the variable changes as a whole or not at all.
-        let descriptor = try tree.open(file, [.writeOnly, .create, .truncate], followLinks: false)
+        let mode: Descriptor.Options = isNew ? .exclusive : .truncate
+        let descriptor = try tree.open(file, [.writeOnly, .create, mode], followLinks: false)
         try descriptor.write(VariableStore.attributes + value, at: 0)
         try descriptor.close()
-        guard self.value(file) == value else {
+        guard try self.value(file) == value else {
             throw FixupError("the firmware took the variable \(name) but gives another value back")
         }
     }

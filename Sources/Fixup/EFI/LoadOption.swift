@@ -124,8 +124,12 @@ extension LoadOption {
     }
 
     /// Whether the entry starts from the network: a MAC, IPv4, IPv6 or URI node, or the BBS type for the network.
+    ///
+    /// Some firmwares have a node of their own for it (ThinkPads' "PCI LAN" is a vendor's), which only the name
+    /// tells; what names a partition is none of them.
     package var isNetwork: Bool {
-        first.contains { node in
+        if partition == nil, saysNetwork { return true }
+        return first.contains { node in
             switch (node.type, node.subtype) {
             case (3, 11), (3, 12), (3, 13), (3, 24): true
             case (5, 1): node.data.starts(with: [0x80, 0])
@@ -133,6 +137,19 @@ extension LoadOption {
             }
         }
     }
+
+    /// Whether the name says LAN as a word, or PXE, network, IPv4 or IPv6 anywhere.
+    private var saysNetwork: Bool {
+        let name = description.lowercased()
+        let words = name.split { !$0.isLetter }
+        return words.contains("lan") || ["pxe", "network", "ipv4", "ipv6"].contains { name.contains($0) }
+    }
+
+    /// Whether the loader gets nothing that could have it do something else than start its system.
+    ///
+    /// fwupd's entry is the system's shim with another program as its argument. "BO" behind two zeros is AMI's mark
+    /// of entries that the firmware has looked after, and no argument.
+    var hasNoArgument: Bool { optionalData.isEmpty || optionalData == [0, 0, 0x42, 0x4f] }
 
     /// Whether the entry starts `loader` from `partition`, whatever its name is.
     package func starts(_ loader: String, from partition: EFIPartition) -> Bool {

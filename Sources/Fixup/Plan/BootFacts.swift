@@ -16,8 +16,6 @@ package struct BootFacts: Equatable, Sendable {
     package var disks: [BootDisk]
     /// Linux systems on them, in the order of disks and partitions.
     package var systems: [LinuxSystem]
-    /// Every partition of this machine as boot entries name it, disks that are left alone included.
-    package var presentPartitions: Set<EFIPartition.Signature>
     /// What the medium has for a BIOS.
     package var medium: BootMedium
     /// Things seen on the way that a person wants to know.
@@ -25,13 +23,12 @@ package struct BootFacts: Equatable, Sendable {
 
     package init(
         firmware: Firmware, disks: [BootDisk], systems: [LinuxSystem] = [],
-        presentPartitions: Set<EFIPartition.Signature> = [], medium: BootMedium = BootMedium(),
+        medium: BootMedium = BootMedium(),
         notices: [String] = []
     ) {
         self.firmware = firmware
         self.disks = disks
         self.systems = systems
-        self.presentPartitions = presentPartitions
         self.medium = medium
         self.notices = notices
     }

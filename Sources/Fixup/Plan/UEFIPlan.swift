@@ -40,12 +40,12 @@ extension BootPlan {
             }
         }
         guard let variables, !wanted.isEmpty else { return }
-        let plan = VariablePlan(variables, wanted: wanted, present: facts.presentPartitions)
+        let plan = VariablePlan(variables, wanted: wanted)
         right += plan.right
         warnings += plan.problems
         guard !plan.changes.isEmpty else { return }
         let order = plan.changes.contains { if case .order = $0 { true } else { false } }
-        let rule = "network entries at the front of the boot order stay in front, the others keep their order"
+        let rule = "a new one goes before the first disk's, and behind network entries that come before that"
         let sentences = plan.sentences.isEmpty ? ["changes the boot order"] : plan.sentences
         steps.append(
             Step(

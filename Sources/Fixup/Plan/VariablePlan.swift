@@ -3,6 +3,9 @@ internal import Blocks
 
 /// One change of the firmware's variables.
 package enum VariableChange: Equatable, Sendable {
+    /// An entry under a number that none has.
+    case add(UInt16, LoadOption)
+    /// Another value of an entry that exists.
     case write(UInt16, LoadOption)
     case remove(UInt16)
     case order([UInt16])
@@ -20,6 +23,9 @@ package struct WantedEntry: Equatable, Sendable {
         self.partition = partition
         self.loader = loader
     }
+
+    /// Whether it is the Windows Boot Manager, whose entries carry data of its own.
+    var isWindows: Bool { loader.lowercased().hasSuffix("\\bootmgfw.efi") }
 }
 
 /// The changes that make the wanted entries exist, and their reasons.
@@ -38,14 +44,11 @@ package struct VariablePlan: Equatable, Sendable {
     /// - Parameters:
     ///   - variables: What the firmware has.
     ///   - wanted: The entries that must exist, the one to start first at the front.
-    ///   - present: All partitions of this machine; an entry of another one leads nowhere.
-    package init(
-        _ variables: BootVariables, wanted: [WantedEntry], present: Set<EFIPartition.Signature>
-    ) {
+    package init(_ variables: BootVariables, wanted: [WantedEntry]) {
         entries = variables.entries
         unreadable = variables.unreadable
         order = variables.order
-        for entry in wanted { removeDuplicates(of: entry, present) }
+        for entry in wanted { removeDuplicates(of: entry) }
         var added: [UInt16] = []
         for entry in wanted {
             if let number = existing(entry) {
@@ -53,7 +56,7 @@ package struct VariablePlan: Equatable, Sendable {
             } else if let number = free {
                 let option = LoadOption(entry.label, entry.partition, loader: entry.loader)
                 entries[number] = option
-                changes.append(.write(number, option))
+                changes.append(.add(number, option))
                 sentences.append(
                     "adds the boot entry \(name(number)) '\(entry.label.onScreen)' for \(entry.loader.onScreen)"
                 )
@@ -75,8 +78,12 @@ package struct VariablePlan: Equatable, Sendable {
     }
 
     /// Entries for the wanted one, those in the boot order first.
+    ///
+    /// With an argument a loader may start something else; only Windows has data in its own entry.
     private func matches(_ entry: WantedEntry) -> [UInt16] {
-        let numbers = entries.filter { $0.value.starts(entry.loader, from: entry.partition) }.map(\.key)
+        let numbers = entries.filter { _, option in
+            option.starts(entry.loader, from: entry.partition) && (entry.isWindows || option.hasNoArgument)
+        }.map(\.key)
         return numbers.sorted { left, right in
             let (one, other) = (order.firstIndex(of: left) ?? .max, order.firstIndex(of: right) ?? .max)
             return one == other ? left < right : one < other
@@ -85,19 +92,14 @@ package struct VariablePlan: Equatable, Sendable {
 
     private func existing(_ entry: WantedEntry) -> UInt16? { matches(entry).first }
 
-    /// Removes entries that this program, or an earlier life of the image, made for the same system.
+    /// Removes exact copies: same name, partition and loader, and nothing handed to it.
     ///
-    /// Only those of the same name and loader: on a partition that no disk of this machine has, or exact copies.
-    private mutating func removeDuplicates(of entry: WantedEntry, _ present: Set<EFIPartition.Signature>) {
-        let copies = matches(entry).filter { entries[$0]?.description == entry.label }.dropFirst()
-        let lost = entries.filter { _, option in
-            guard option.description == entry.label, option.isLoader(entry.loader), !option.isNetwork,
-                let partition = option.partition
-            else { return false }
-            return partition.signature != entry.partition.signature && !present.contains(partition.signature)
-        }.map(\.key).sorted()
-        for number in copies { remove(number, entry, "a second copy of another entry") }
-        for number in lost { remove(number, entry, "its partition is not on this machine") }
+    /// An entry of a partition that is not seen now stays: its disk may be unplugged, or have no driver here.
+    private mutating func removeDuplicates(of entry: WantedEntry) {
+        let copies = matches(entry).filter { number in
+            entries[number]?.description == entry.label && entries[number]?.optionalData.isEmpty == true
+        }
+        for number in copies.dropFirst() { remove(number, entry, "a second copy of another entry") }
     }
 
     private mutating func remove(_ number: UInt16, _ entry: WantedEntry, _ reason: String) {
@@ -125,9 +127,13 @@ package struct VariablePlan: Equatable, Sendable {
         }
     }
 
-    /// New entries go in front of everything but leading network entries; the others keep their order.
+    /// New entries go before the first one that names a partition, and so behind what comes before the disks.
+    ///
+    /// Without such an entry they go behind the last network entry. All others keep their order.
     private mutating func insert(_ added: [UInt16]) {
-        let place = order.prefix { entries[$0]?.isNetwork == true }.count
+        let disk = order.firstIndex { entries[$0]?.partition != nil }
+        let network = order.lastIndex { entries[$0]?.isNetwork == true }
+        let place = disk ?? network.map { $0 + 1 } ?? 0
         order.insert(contentsOf: added, at: place)
     }
 }

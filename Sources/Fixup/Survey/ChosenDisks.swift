@@ -15,8 +15,6 @@ final class ChosenDisks {
     }
 
     private(set) var choices: [Choice] = []
-    /// Every disk of this machine, and the named ones.
-    private(set) var all: [LocalDisk] = []
     /// Disks that are left alone and why.
     private(set) var notices: [String] = []
     private var loops: [Attachment] = []
@@ -56,7 +54,6 @@ final class ChosenDisks {
                         + "all the same)")
             }
         }
-        all = local + choices.map(\.disk).filter { disk in !local.contains { $0.path == disk.path } }
     }
 
     private func choice(_ word: String, _ isReadOnly: Bool) throws -> Choice {

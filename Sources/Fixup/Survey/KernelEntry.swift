@@ -16,10 +16,12 @@ package struct KernelEntry: Equatable, Sendable {
 
     /// The first entry of a grub.cfg with a `linux` line; nil without one.
     ///
-    /// GRUB's script is not run: words with variables in them are left out.
+    /// GRUB's script is not run: words with variables in them are left out, and of several kernels in one entry the
+    /// first counts, with the RAM disks up to the next kernel.
     package init?(grubConfiguration text: String) {
         var title = ""
         var found: KernelEntry?
+        var hasAnother = false
         for line in text.split(whereSeparator: \.isNewline) {
             let words = KernelEntry.words(String(line))
             guard let command = words.first else { continue }
@@ -31,13 +33,18 @@ package struct KernelEntry: Equatable, Sendable {
                     return
                 }
                 title = words.count > 1 ? words[1] : ""
-            case "linux", "linuxefi",
-                "linux16" where found == nil:
+            case "linux", "linuxefi", "linux16":
+                guard found == nil else {
+                    hasAnother = true
+                    continue
+                }
                 guard words.count > 1, let kernel = KernelEntry.path(words[1]) else { continue }
                 let rest = words.dropFirst(2).filter { !$0.contains("$") }
                 found = KernelEntry(
                     title: title, kernel: kernel, commandLine: rest.joined(separator: " "))
             case "initrd", "initrdefi", "initrd16":
+                // Behind both branches of an if a RAM disk belongs to either kernel.
+                if hasAnother, found?.initrds.isEmpty == false { continue }
                 found?.initrds += words.dropFirst().compactMap(KernelEntry.path)
             default: continue
             }

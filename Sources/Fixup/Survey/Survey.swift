@@ -42,8 +42,6 @@ final class Survey {
         if !physical.isEmpty { lookAtLogicalVolumes(physical, owners, &volumes, &notices) }
         return BootFacts(
             firmware: firmwareFacts(), disks: bootDisks, systems: LinuxVolume.systems(volumes),
-            presentPartitions: Set(
-                disks.all.flatMap { disk in disk.partitions.compactMap { signature($0, disk) } }),
             medium: Survey.medium(), notices: notices)
     }
 
@@ -76,6 +74,12 @@ final class Survey {
             path: disk.path, title: choice.title, table: disk.table, size: disk.size,
             sectorSize: disk.sectorSize,
             bootCode: BootCode(sector, on: reader, known), partitions: partitions)
+    }
+
+    /// What the disk's first sector does, read now; for a core image its partitions do not matter here.
+    func bootCode(of disk: LocalDisk) throws -> BootCode {
+        let reader = try DiskReader(disk, direct: false)
+        return BootCode(try reader.bytes(Int(disk.sectorSize), at: 0), on: reader, [])
     }
 
     private func signature(_ partition: LocalPartition, _ disk: LocalDisk) -> EFIPartition.Signature? {
