@@ -59,6 +59,8 @@ func reasonNotToAsk(_ fileSystem: String) -> String? {
     case "BitLocker": "it is encrypted (BitLocker)"
     // What Disk calls a partition whose signatures it could not read.
     case "unreadable": "the places that would tell what it holds cannot be read"
+    // What Disk calls a volume in which a table names partitions, whatever signature lies beside it.
+    case "partition table": "it is used as a disk, with a partition table of its own"
     // Alone: `mapVolumeGroups` asks all of a group together.
     case physicalVolumeType: "it belongs to an LVM volume group"
     case "linux_raid_member": "it belongs to a software RAID"

@@ -64,7 +64,7 @@ package func mapVolumeGroups(
         }
     }
     switch try result.get() {
-    case .failed(let failure): return whole(failure.reason)
+    case .failed(let failure): return whole("its volume groups could not be asked: \(failure.reason)")
     case .mapped: return whole("the overlay service speaks of no volume group")
     case .groups(let record, let groups, let volumes):
         let assembly = VolumeGroupAssembly(

@@ -144,6 +144,14 @@ private struct Conversation {
     }
 
     var report: ServiceReport {
+        // A system that sleeps stops the plan, whatever went wrong besides.
+        let sleeps = volumes.contains { volume in
+            if case .hibernated = volume.outcome { true } else { false }
+        }
+        if sleeps {
+            let record = OverlayRecord(free: ExtentSet(), changes: Changes(), nextSlot: request.firstSlot)
+            return .groups(record, groups, volumes)
+        }
         if disk.isPoolFull {
             return .failed(
                 MountFailure(.poolFull, "mounting it changes more than the overlay's memory holds"))

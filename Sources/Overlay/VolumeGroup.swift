@@ -170,6 +170,14 @@ extension VolumeGroup {
                             + "which is not asked"
                     ))
             }
+            // A snapshot's volumes call themselves linear: only their roles tell.
+            let special = row.roles.first { VolumeGroup.entangled.contains($0) }
+            if let special {
+                return .failure(
+                    VolumeRefusal(
+                        "its volume group '\(name)' holds '\(row.name)', a volume with a snapshot (\(special)), "
+                            + "which is not asked"))
+            }
             var pieces: [Extent] = []
             for word in row.ranges.split(separator: " ") {
                 guard let piece = piece(word) else {
@@ -205,6 +213,13 @@ extension VolumeGroup {
         }
         return .success(VolumeLayout(volumes: volumes, unallocated: allExtents.subtracting(taken)))
     }
+
+    /// Roles (`lv_role`) of volumes whose content depends on another volume.
+    private static let entangled: Set<String> = [
+        "snapshot", "origin", "thinsnapshot", "thinorigin", "thicksnapshot", "thickorigin",
+        "multithickorigin",
+        "multithinorigin", "cow",
+    ]
 
     /// "/dev/loop3:0-9": the bytes of these extents in the overlay's file.
     private func piece(_ word: Substring) -> Extent? {
@@ -297,11 +312,14 @@ private struct SegmentRow {
     let name: String
     let uuid: String
     let size: UInt64
-    let isPublic: Bool
+    /// The words of `lv_role`.
+    let roles: [String]
     let type: String
     let length: UInt64
     let ranges: String
     let device: String
+
+    var isPublic: Bool { roles.contains("public") }
 
     init?(_ line: Substring) {
         guard let fields = columns(line, VolumeGroup.segmentColumns.count), let size = UInt64(fields[2]),
@@ -310,7 +328,7 @@ private struct SegmentRow {
         name = fields[0]
         uuid = fields[1]
         self.size = size
-        isPublic = fields[3].split(separator: ",").contains("public")
+        roles = fields[3].split(separator: ",").map(String.init)
         type = fields[4]
         self.length = length
         ranges = fields[6]

@@ -40,7 +40,8 @@ struct VolumeGroupMounter {
         try ThisProcess.setEnvironment("LVM_SYSTEM_DIR", "\(base)/lvm")
         try ThisProcess.setEnvironment("LVM_SUPPRESS_FD_WARNINGS", "1")
         try ThisProcess.setEnvironment("LC_ALL", "C")
-        let report = try lvm("pvs", columns: VolumeGroup.physicalColumns).output
+        // Groups of others are reported too, so that the reason for not asking them is known.
+        let report = try lvm("pvs", ["--foreign", "--shared"], columns: VolumeGroup.physicalColumns).output
         let places = zip(loops, request.segments).map { (device: $0, place: $1.place) }
         for group in VolumeGroup.groups(report, places) {
             var finding = GroupFinding(
@@ -77,12 +78,23 @@ struct VolumeGroupMounter {
             return "\(title) needs the device name \(same.name.onScreen), which is in use here"
         }
         try guardian.watch(group.deviceMapperPrefix)
-        let activation = try lvm("vgchange", ["-ay", "-K"], of: group.name)
+        let activation = try lvm("vgchange", ["-ay", "-K", "--poll", "n"], of: group.name)
         guard activation.status == 0 else {
             try deactivate(group)
             return "LVM does not activate \(title): \(firstLine(activation))"
         }
         do {
+            // Before anything is mounted: whatever fails later must not hide a system that sleeps here.
+            if let sleeping = try sleepingVolume(of: volumes) {
+                try tell(
+                    .volume(
+                        VolumeFinding(
+                            group: group.name, name: sleeping.volume.name, extents: sleeping.volume.extents,
+                            outcome: sleeping.outcome)))
+                // What cannot be deactivated the guardian removes.
+                try? deactivate(group)
+                return nil
+            }
             for (index, volume) in volumes.enumerated() {
                 let outcome = try outcome(of: volume, log: "\(base)/log-\(group.name)-\(index)")
                 try tell(
@@ -96,6 +108,25 @@ struct VolumeGroupMounter {
             throw error
         }
         try deactivate(group)
+        return nil
+    }
+
+    /// A swap volume in which a suspended system lies; nil where there is none.
+    private func sleepingVolume(
+        of volumes: [LogicalVolume]
+    ) throws -> (volume: LogicalVolume, outcome: VolumeFinding.Outcome)? {
+        for volume in volumes {
+            guard let device = try? Descriptor(opening: volume.device, .readOnly) else { continue }
+            let sectorSize = try device.logicalSectorSize()
+            guard let type = identify(device, volume.size, sectorSize), isSwap(type) else { continue }
+            func read(_ offset: UInt64, _ count: Int) throws(SystemError) -> [UInt8] {
+                guard offset < volume.size else { return [] }
+                return try device.read(Int(min(UInt64(count), volume.size - offset)), at: offset)
+            }
+            if let what = try suspendedSystem(type, read) {
+                return (volume, .hibernated(what: what, remedy: resumeFirst))
+            }
+        }
         return nil
     }
 
@@ -121,12 +152,7 @@ struct VolumeGroupMounter {
             let type = identify(device, volume.size, try device.logicalSectorSize())
             guard let type else { return .whole("it holds no file system known here") }
             if let reason = reasonNotToAsk(type) { return .whole(reason) }
-            if isSwap(type) {
-                if let what = try suspendedSystem(type, read) {
-                    return .hibernated(what: what, remedy: resumeFirst)
-                }
-                return try discardSwap(volume)
-            }
+            if isSwap(type) { return try discardSwap(volume) }
             if case .whole(let reason) = try adviceBeforeMount(type, read) { return .whole(reason) }
             let asked = ask(type, volume, log)
             guard case .asked = asked, let objection = try objectionAfterUnmount(type, read) else {

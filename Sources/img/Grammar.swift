@@ -116,7 +116,7 @@ package enum Grammar {
 
     private static let valueOptions: Set<String> = [
         "--clients", "--compression", "--disks", "--exclude", "--file", "--interface", "--key", "--linger",
-        "--rate", "--start", "--ttl", "--wait",
+        "--rate", "--restored", "--start", "--ttl", "--wait",
     ]
 
     /// Whether the word cannot be a file or session name: `key=value` with a known key, in a place for a name.

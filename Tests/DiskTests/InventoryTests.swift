@@ -51,6 +51,27 @@ struct InventoryTests {
         }
     }
 
+    /// Whoever writes a table to a volume leaves the mark of the swap area or file system before it: what lies behind
+    /// must not count as free.
+    @Test(arguments: ["mkswap", "mkfs.ext4"]) func aVolumeUsedAsADiskIsNoSwapArea(_ maker: String) throws {
+        try withGPTFile(128 * MiB, ["-n1:2048:+64M", "-t1:8200"]) { path in
+            try withTemporaryDirectory { directory in
+                let inner = "\(directory)/inner"
+                try run("truncate", "-s", "64M", inner)
+                try run(maker == "mkswap" ? [maker, inner] : [maker, "-q", "-F", inner])
+                func describe() throws -> String? {
+                    try run(
+                        "dd", "if=\(inner)", "of=\(path)", "bs=1M", "seek=1", "conv=notrunc", "status=none")
+                    return try DiskInventory().describe(path: path).partitions[0].content?.type
+                }
+                #expect(try describe() == (maker == "mkswap" ? "swap" : "ext4"))
+                // Only sector 0 is written, as by the installer of another system.
+                try run("sfdisk", "-q", "-w", "never", inner, input: "label: dos\nstart=2048, type=7\n")
+                #expect(try describe() == "partition table")
+            }
+        }
+    }
+
     @Test func describesLogicalPartitions() throws {
         try withScriptedFile(64 * MiB, chainScript) { path in
             let disk = try DiskInventory().describe(path: path)

@@ -85,7 +85,7 @@ class Base:
             command("sgdisk", "--clear", "--new=1:2048:+1M", "--typecode=1:ef02",
                     f"--new=2:0:+{ESP_MIB}M", "--typecode=2:ef00", "--new=3:0:0", "--typecode=3:8300", self.disk)
             with loop_device(self.disk) as loop:
-                command("partx", "--add", loop)
+                command("partx", "--update", loop)
                 command("mkfs.ext4", "-q", "-L", "root", f"{loop}p{ROOT_SLOT}")
                 uuid = command("blkid", "-s", "UUID", "-o", "value", f"{loop}p{ROOT_SLOT}").strip()
                 self._configure(tree, uuid)

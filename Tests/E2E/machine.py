@@ -147,6 +147,7 @@ class Machine:
             self.expect(r"Maintenance", limit)
             for _ in range(2):  # at its second figure the countdown shows below a menu that is drawn everywhere
                 self.expect(r"automatically in \d+s")
+            self.console.type("\x1b[A")  # any key ends the countdown, however long the picture takes
             self.picture("menu")
             self.console.type("c")
             self.expect(r"grub> ")
@@ -164,6 +165,8 @@ class Machine:
         self.console.type("root\r")
         self.expect(r"Password: ")
         self.console.type(f"{password}\r")
+        self.expect(rf"root@{host_name}:.*# ")
+        self.console.type("dmesg -n 1\r")  # before anything whose output matters
         self.expect(rf"root@{host_name}:.*# ")
 
     # -- Power --------------------------------------------------------------------------------------------

@@ -14,7 +14,7 @@ def prove_disk(lab, name, disk):
     """Every file of the base system is on the disk by hash; table, boot code and file systems are sound."""
     prove_table(disk)
     with loop_device(disk, read_only=True) as loop:
-        command("partx", "--add", loop)
+        command("partx", "--update", loop)
         command("e2fsck", "-fn", f"{loop}p{base.ROOT_SLOT}")
         command("partx", "--delete", loop)
     with mounted_partition(disk, base.ROOT_SLOT, f"{lab.directory}/mount", "ro", "noload") as root:

@@ -132,6 +132,15 @@ private func extents(_ start: UInt64, _ numbers: ClosedRange<UInt64>) -> Extent 
             "|striped|", "|snapshot|",
             "its volume group 'vg-a' holds 'str' of type snapshot, which is not asked"
         ),
+        // Thick snapshots: what they share their content by calls itself linear or striped.
+        (
+            "|83886080|public|", "|83886080|public,origin,thickorigin|",
+            "its volume group 'vg-a' holds 'str', a volume with a snapshot (origin), which is not asked"
+        ),
+        (
+            "|83886080|public|", "|83886080|public,snapshot,thicksnapshot|",
+            "its volume group 'vg-a' holds 'str', a volume with a snapshot (snapshot), which is not asked"
+        ),
         ("loop0:10-19", "tp_tdata:0-9", "'str' lies where its volume group has no extents"),
         ("loop0:10-19", "loop2:10-19", "'str' lies where its volume group has no extents"),
         ("loop0:20-34", "loop0:40-54", "'m2' lies where its volume group has no extents"),

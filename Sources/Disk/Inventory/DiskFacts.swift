@@ -288,7 +288,7 @@ private struct DiskLayout {
                 partitions.append((partition, nil))
                 continue
             }
-            let found = partition.role == .extended ? nil : try probe(partition.extent).content()
+            let found = partition.role == .extended ? nil : try probe(partition.extent).contentOfVolume()
             partitions.append((partition, found))
         }
     }

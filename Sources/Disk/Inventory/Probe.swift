@@ -65,6 +65,19 @@ struct ProbedTable {
             usage: usage(value("USAGE")))
     }
 
+    /// What a range that is no whole disk holds: as `content`, or "partition table" where there are partitions inside.
+    ///
+    /// A signature beside such a table is what was there before it: whoever uses a volume as a disk and writes a table
+    /// to it leaves the mark of an old swap area or file system in place.
+    func contentOfVolume() -> FileSystemIdentity? {
+        guard let content = content() else { return nil }
+        do {
+            return try table().partitions.isEmpty ? content : unknown("partition table")
+        } catch {
+            return unknown("unreadable")
+        }
+    }
+
     /// The partition table in the range, which must be a whole disk; throws when it cannot be read.
     func table() throws(DiskError) -> ProbedTable {
         var result = ProbedTable()
@@ -184,12 +197,12 @@ extension Probe {
 
 extension FileSystemIdentity {
     /// What an open block device of `size` bytes holds; nil when nothing is recognised, "unreadable" as its type when
-    /// the places to look at cannot be read.
+    /// the places to look at cannot be read, "partition table" where it is used as a disk.
     package init?(of device: borrowing Descriptor, size: UInt64, sectorSize: UInt32) {
         let range = Extent(offset: 0, length: size)
         guard
             let identity = try? Probe(device.number, name: device.name, range: range, sectorSize: sectorSize)
-                .content()
+                .contentOfVolume()
         else { return nil }
         self = identity
     }

@@ -76,6 +76,10 @@ struct SessionCommand: ParsableCommand {
     @Option(name: .customLong("file"), help: "The image file to record to (word: file=).") var file: String?
     @Option(name: .customLong("key"), help: "Fingerprint of the host's key (word: key=).") var key: String?
     @Option(name: .customLong("linger"), help: "Minutes (word: linger=).") var linger: Double?
+    @Option(
+        name: .customLong("restored"),
+        help: "File that gets the paths of the restored disks, separated by commas, for bootfix disks=.")
+    var restored: String?
     @Flag(name: .customLong("whole"), help: "Capture hibernated systems block by block (word: whole).")
     var whole = false
     @Flag(name: .customLong("verify"), help: "Read everything back (word: verify).") var verify = false
@@ -170,7 +174,9 @@ struct SessionCommand: ParsableCommand {
             keyboard?.end()
             switch outcome {
             case .planned: progress.finish("")
-            case .received(let result): finish(result, progress)
+            case .received(let result):
+                try name(result.disks)
+                finish(result, progress)
             case .hosted(let report):
                 let lines = report.lines(progress.complete()).joined(separator: "\n")
                 guard report.isDone else {
@@ -205,6 +211,14 @@ struct SessionCommand: ParsableCommand {
             role: master ? .master : client ? .participant : nil, participant: part, master: host)
         station.isAttended = Keyboard.isThere && !json
         return station
+    }
+
+    /// Leaves the restored disks' paths for whoever makes them bootable: no other disk is that one's business.
+    private func name(_ disks: [String]) throws {
+        guard let restored else { return }
+        let file = try Descriptor(opening: restored, [.writeOnly, .create, .truncate])
+        try file.write(Array((disks.joined(separator: ",") + "\n").utf8), at: 0)
+        try file.close()
     }
 
     private func finish(_ result: SessionRestore.Result, _ progress: Progress) {

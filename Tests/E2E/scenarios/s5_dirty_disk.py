@@ -98,7 +98,8 @@ def capture_and_restore(lab, source, store, target):
     machine.shell("mkdir /store && mount -t ext4 /dev/vdb /store")
     restored.show(lab, "img makel", machine.shell("img makel /store/image disks=/dev/vda 2>&1 | grep -v ETA; "
                                                   "(exit ${PIPESTATUS[0]})", restored.SESSION_LIMIT))
-    left = machine.shell("lvm lvs --noheadings -o lv_active 2>/dev/null; dmsetup ls; grep loop /proc/mounts; true")
+    left = machine.shell("lvm lvs --noheadings -o lv_active 2>/dev/null; dmsetup ls; "
+                         "cat /sys/block/loop*/loop/backing_file 2>/dev/null; pidof img lvm ntfs-3g; true")
     prove(left in ("", "No devices found"), f"left behind by the capture: {left}")
     machine.shell("img restorel /store/image disks=/dev/vdc verify", restored.SESSION_LIMIT)
     machine.shell("umount /store")
