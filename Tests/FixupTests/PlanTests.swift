@@ -56,6 +56,13 @@ private let linuxType = PartitionType.gpt(
 private let here = EFIPartition.Signature.gpt(GUID([UInt8](repeating: 7, count: 16)))
 
 private func plan(
+    _ disks: [BootDisk], _ systems: [LinuxSystem] = [], firmware: BootFacts.Firmware = .bios
+) -> BootPlan {
+    BootPlan(
+        BootFacts(firmware: firmware, disks: disks, systems: systems, medium: BootMedium(hasGrub: true)))
+}
+
+private func plan(
     _ disk: BootDisk, _ systems: [LinuxSystem] = [], firmware: BootFacts.Firmware = .bios,
     mediumHasGrub: Bool = true
 ) -> BootPlan {
@@ -104,6 +111,122 @@ private func plan(
             .dos, .startsActivePartition, partition(1),
             partition(2, start: 200_000, .mbr(7), content: "ntfs", record: try windowsRecord(200_000)))
         #expect(plan(windows).steps.map(\.action) == [.activate(disk: "/dev/sda", partition: 2)])
+    }
+
+    /// A volume of NTFS as Windows formats every one; "start" in sectors.
+    private func ntfs(
+        _ number: Int, start: UInt64, isActive: Bool = false, _ type: PartitionType = .mbr(7)
+    ) throws -> BootPartition {
+        partition(
+            number, start: start, type, isActive: isActive, content: "ntfs",
+            record: try windowsRecord(UInt32(start)))
+    }
+
+    private func second(_ disk: BootDisk) -> BootDisk {
+        var disk = disk
+        disk.path = "/dev/sdb"
+        return disk
+    }
+
+    @Test func ntfsBesideALinuxIsData() throws {
+        // Generic code, no mark: GRUB anew, and the mark is the Linux's.
+        let disk = disk(
+            .dos, .startsActivePartition, try ntfs(1, start: 2048), partition(2, start: 200_000))
+        let system = debian(partition: 2)
+        #expect(
+            plan(disk, [system]).steps.map(\.action) == [
+                .installGrub(disk: "/dev/sda", system: system, withOwn: false),
+                .activate(disk: "/dev/sda", partition: 2),
+            ])
+        // A mark is a word: Windows starts, and nothing is done.
+        let marked = FixupTests.disk(
+            .dos, .startsActivePartition, try ntfs(1, start: 2048, isActive: true),
+            partition(2, start: 200_000))
+        #expect(plan(marked, [system]).steps.isEmpty && plan(marked, [system]).problems.isEmpty)
+    }
+
+    @Test(arguments: [BootCode.none, .startsActivePartition])
+    func oneOfSeveralNTFSVolumesIsNotGuessed(_ code: BootCode) throws {
+        let unmarked = plan(disk(.dos, code, try ntfs(1, start: 2048), try ntfs(2, start: 200_000)))
+        #expect(unmarked.steps.isEmpty)
+        #expect(
+            unmarked.problems == [
+                "/dev/sda: partitions 1 and 2 have Windows's boot code, which every NTFS volume gets, and none is "
+                    + "active: which of them starts is not known ('img dump' shows the slots, 'img paN' marks "
+                    + "slot N)"
+            ])
+        let marked = plan(
+            disk(.dos, code, try ntfs(1, start: 2048), try ntfs(2, start: 200_000, isActive: true)))
+        #expect(marked.problems.isEmpty)
+        #expect(
+            marked.steps.map(\.action)
+                == (code == .none ? [.installStartCode(disk: "/dev/sda", partition: 2)] : []))
+    }
+
+    @Test(arguments: [BootCode.none, .startsActivePartition])
+    func aDiskOfDataBesideASystemIsLeftAlone(_ code: BootCode) throws {
+        let system = disk(.dos, .grub(core: 1), partition(1, isActive: true))
+        let plan = plan([system, second(disk(.dos, code, try ntfs(1, start: 2048)))], [debian()])
+        #expect(plan.steps.isEmpty && plan.problems.isEmpty)
+        #expect(
+            plan.warnings.count == 1 && plan.warnings[0].hasPrefix("/dev/sdb is taken for a disk of data"))
+        let gpt = FixupTests.plan(
+            [system, second(disk(.gpt, code, try ntfs(1, start: 2048, linuxType)))], [debian()])
+        #expect(gpt.steps.isEmpty && gpt.problems.isEmpty && gpt.warnings.isEmpty)
+        let alone = FixupTests.plan(disk(.gpt, code, try ntfs(1, start: 2048, linuxType)))
+        #expect(alone.problems == ["/dev/sda has a GPT, from which a BIOS cannot start Windows"])
+    }
+
+    @Test(arguments: [BootCode.none, .startsActivePartition])
+    func anActivePartitionWithoutALoaderIsNotRight(_ code: BootCode) throws {
+        let disk = disk(.dos, code, partition(1, isActive: true), try ntfs(2, start: 200_000))
+        let windows = plan(disk)
+        #expect(windows.steps.isEmpty)
+        #expect(windows.problems.count == 1)
+        #expect(
+            windows.problems[0].hasPrefix(
+                "/dev/sda: partition 1 is active, but no loader begins in it, and Windows's boot code is in "
+                    + "partition 2 "))
+        let linux = plan(
+            FixupTests.disk(.dos, .startsActivePartition, partition(1, isActive: true)), [debian(grub: nil)])
+        #expect(
+            linux.problems == [
+                "/dev/sda: the MBR's code starts partition 1, in which no loader begins, and Debian 12 on "
+                    + "partition 1 has no configuration of GRUB to install it for"
+            ])
+    }
+
+    @Test func aSystemOnSeveralDisksIsNamed() {
+        var system = debian(partition: nil)
+        system.root?.disk = nil
+        system.root?.device = "/dev/mapper/vg-root"
+        let disks = [
+            disk(.dos, .none, partition(1, .mbr(0x8e), content: "LVM2_member")),
+            second(disk(.dos, .none, partition(1, .mbr(0x8e), content: "LVM2_member"))),
+        ]
+        let plan = plan(disks, [system])
+        #expect(plan.steps.isEmpty && plan.problems.count == 1)
+        #expect(
+            plan.problems.first?.hasPrefix(
+                "Debian 12 has its /boot on /dev/mapper/vg-root, which lies on several disks") == true)
+        var started = disks
+        started[0].bootCode = .grub(core: 1)
+        #expect(FixupTests.plan(started, [system]).problems.isEmpty)
+        #expect(FixupTests.plan(started, [system]).right.count == 1)
+    }
+
+    /// An old Linux on a second disk, and a system for UEFI only: warnings where another disk starts.
+    @Test func whatAnotherDiskCannotStartIsAWarning() {
+        let good = disk(.dos, .grub(core: 1), partition(1, isActive: true))
+        let old = second(disk(.gpt, .none, partition(1, linuxType)))
+        var system = debian()
+        system.root?.disk = "/dev/sdb"
+        let both = plan([good, old], [debian(), system])
+        #expect(both.problems.isEmpty && both.warnings.count == 1)
+        #expect(plan([old], [system]).problems.count == 1)
+        // Two that cannot be started do not excuse each other.
+        let other = disk(.gpt, .none, partition(1, linuxType))
+        #expect(plan([other, old], [debian(), system]).problems.count == 2)
     }
 
     @Test func aGPTNeedsABIOSBootPartition() {
@@ -265,134 +388,33 @@ private func plan(
         #expect(plan.warnings.count == 1 && plan.warnings[0].contains("Secure Boot may refuse"))
     }
 
+    /// A disk of data in Windows's or an old Linux's format beside the one that is started.
+    @Test func anotherDiskWithoutAnESPIsNoProblem() throws {
+        let started = disk(EFIVolume(loaders: [shim], fallbackFiles: ["BOOTX64.EFI"]))
+        let record = try windowsRecord(2048)
+        var data = FixupTests.disk(
+            .gpt, .none, partition(1, linuxType, content: "ntfs", record: record))
+        data.path = "/dev/sdb"
+        let firmware = BootFacts.Firmware.uefi(BootVariables())
+        let ntfs = plan([started, data], firmware: firmware)
+        #expect(ntfs.problems.isEmpty && ntfs.warnings.isEmpty)
+        var system = debian()
+        system.root?.disk = "/dev/sdb"
+        let linux = plan([started, data], [system], firmware: firmware)
+        #expect(linux.problems.isEmpty)
+        #expect(
+            linux.warnings == [
+                "/dev/sdb has no EFI system partition, and this machine was started by UEFI: Debian 12 starts from "
+                    + "another disk's, or was installed for BIOS"
+            ])
+        #expect(plan([data], firmware: firmware).problems.count == 1)
+        #expect(plan([data], [system], firmware: firmware).problems.count == 1)
+    }
+
     @Test func aDiskForBIOSOnlyIsSaidSo() {
         let disk = FixupTests.disk(.dos, .grub(core: 1), partition(1, isActive: true))
         let plan = plan(disk, [debian()], firmware: .uefi(BootVariables()))
         #expect(plan.steps.isEmpty)
         #expect(plan.problems.first?.hasPrefix("/dev/sda has no EFI system partition") == true)
-    }
-}
-
-@Suite struct VariablePlanTests {
-    private let wanted = WantedEntry(
-        label: "debian", partition: EFIPartition(number: 1, start: 2048, count: 9, signature: here),
-        loader: "\\EFI\\debian\\shimx64.efi")
-
-    private func entry(
-        _ label: String = "debian", _ signature: EFIPartition.Signature = here,
-        _ loader: String = "\\EFI\\debian\\shimx64.efi"
-    ) -> LoadOption {
-        LoadOption(
-            label, EFIPartition(number: 1, start: 2048, count: 9, signature: signature), loader: loader)
-    }
-
-    private var network: LoadOption {
-        var option = entry("UEFI PXEv4")
-        option.nodes = [
-            .init(type: 3, subtype: 11, data: [UInt8](repeating: 0, count: 33)),
-            .init(type: 0x7f, subtype: 0xff),
-        ]
-        return option
-    }
-
-    private let gone = EFIPartition.Signature.gpt(GUID([UInt8](repeating: 9, count: 16)))
-    private let other = EFIPartition.Signature.gpt(GUID([UInt8](repeating: 8, count: 16)))
-
-    private func changes(_ entries: [UInt16: LoadOption], _ order: [UInt16]) -> [VariableChange] {
-        var variables = BootVariables()
-        variables.entries = entries
-        variables.order = order
-        return VariablePlan(variables, wanted: [wanted]).changes
-    }
-
-    private var cd: LoadOption {
-        var option = entry("USB CD")
-        option.nodes = [.init(type: 3, subtype: 5, data: [0, 0]), .init(type: 0x7f, subtype: 0xff)]
-        return option
-    }
-
-    @Test(arguments: [
-        ("", "D"), ("N", "ND"), ("CN", "CND"), ("C", "DC"), ("NNX", "NNDX"), ("CNX", "CNDX"),
-        ("CXN", "CDXN"), ("XN", "DXN"), ("XNX", "DXNX"), ("LCLX", "LCLDX"),
-    ])
-    func theNewEntryGoesBeforeTheFirstDisk(_ before: String, _ after: String) {
-        var lan = cd
-        lan.description = "PCI LAN"
-        lan.nodes[0] = .init(type: 3, subtype: 10, data: [UInt8](repeating: 1, count: 17))
-        let kinds: [Character: LoadOption] = [
-            "N": network, "C": cd, "X": entry("disk", other, "\\x.efi"), "L": lan,
-        ]
-        var entries: [UInt16: LoadOption] = [:]
-        for (index, kind) in before.enumerated() { entries[UInt16(index)] = kinds[kind] }
-        let added = UInt16(before.count)
-        var rest = (0..<added).makeIterator()
-        let order = after.map { $0 == "D" ? added : rest.next() ?? .max }
-        #expect(changes(entries, Array(0..<added)) == [.add(added, entry()), .order(order)])
-    }
-
-    @Test func anEqualEntryIsLeftAlone() {
-        #expect(changes([5: entry(), 1: network], [1, 5]) == [])
-        #expect(changes([5: entry("renamed by somebody")], [5]) == [])
-        var asleep = entry()
-        asleep.attributes = 0
-        #expect(changes([5: asleep], [5]) == [.write(5, entry())])
-        #expect(changes([5: entry(), 1: network], [1]) == [.order([1, 5])])
-    }
-
-    @Test func removesExactCopiesOnly() {
-        var argument = entry()
-        argument.optionalData = [1]
-        // The disk of 0 and 5 may be unplugged.
-        let entries: [UInt16: LoadOption] = [
-            0: entry("debian", gone), 1: entry(), 2: entry(), 3: entry("debian", other),
-            4: entry("ubuntu", gone), 5: entry("debian", gone, "\\EFI\\debian\\grubx64.efi"), 6: network,
-            7: argument, 8: entry("renamed"),
-        ]
-        #expect(
-            changes(entries, [6, 0, 2, 1, 3, 4, 5, 7, 8]) == [.remove(1), .order([6, 0, 2, 3, 4, 5, 7, 8])])
-    }
-
-    /// fwupd's entry starts the shim with another program as its argument.
-    @Test func anEntryWithAnArgumentIsNotTheSystems() {
-        var updater = entry("Linux Firmware Updater")
-        updater.optionalData = Array("\\fwupdx64.efi".utf16).flatMap { [UInt8($0), 0] }
-        #expect(changes([0: updater], [0]) == [.add(1, entry()), .order([1, 0])])
-        // AMI's mark is no argument, and Windows's own entry has data.
-        var marked = entry()
-        marked.optionalData = [0, 0, 0x42, 0x4f]
-        #expect(changes([0: marked], [0]) == [])
-        let path = "\\EFI\\Microsoft\\Boot\\bootmgfw.efi"
-        var windows = entry("Windows Boot Manager", here, path)
-        windows.optionalData = Array("WINDOWS".utf8)
-        var variables = BootVariables()
-        variables.entries = [0: windows]
-        variables.order = [0]
-        let entry = WantedEntry(
-            label: "Windows Boot Manager", partition: wanted.partition, loader: path)
-        #expect(VariablePlan(variables, wanted: [entry]).changes == [])
-    }
-
-    @Test func numbersInUseAreNotGivenAgain() {
-        var variables = BootVariables()
-        variables.unreadable = [0]
-        variables.order = [1]
-        let plan = VariablePlan(variables, wanted: [wanted])
-        #expect(plan.changes == [.add(2, entry()), .order([2, 1])])
-    }
-
-    @Test func aSecondRunFindsNothing() throws {
-        var variables = BootVariables()
-        variables.entries = [0: network, 1: entry("debian", gone)]
-        variables.order = [0, 1]
-        for change in VariablePlan(variables, wanted: [wanted]).changes {
-            switch change {
-            case .add(let number, let option), .write(let number, let option):
-                variables.entries[number] = option
-            case .remove(let number): variables.entries[number] = nil
-            case .order(let order): variables.order = order
-            }
-        }
-        #expect(VariablePlan(variables, wanted: [wanted]).changes == [])
-        #expect(variables.order.first == 0)
     }
 }

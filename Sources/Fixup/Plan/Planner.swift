@@ -17,7 +17,7 @@ extension BootPlan {
             return
         }
         switch facts.firmware {
-        case .bios: for disk in facts.disks { planBIOS(disk, facts) }
+        case .bios: planBIOS(facts)
         case .uefi(let variables): planUEFI(facts, variables)
         case .uefiWithoutVariables(let reason):
             warnings.append("the firmware's boot entries are left as they are: \(reason)")
@@ -62,7 +62,7 @@ extension BootFacts {
             if isHere(system.boot) { what.append("/boot of \(system.title.onScreen) (\(partition.content))") }
         }
         if partition.isBIOSBoot { what.append("BIOS boot partition") }
-        if partition.startsWindows { what.append("Windows's boot loader for BIOS (\(partition.content))") }
+        if partition.startsWindows { what.append("Windows's boot code (\(partition.content))") }
         if let efi = partition.efi {
             let loaders = efi.loaders.map(\.path.onScreen)
             what.append(
@@ -73,7 +73,9 @@ extension BootFacts {
 }
 
 extension BootPartition {
-    /// Whether a BIOS can start a Windows, or another system of Microsoft, from it.
+    /// Whether a BIOS may start a Windows, or another system of Microsoft, from it.
+    ///
+    /// It need not: Windows gives this code to every NTFS volume that it formats, those for data too.
     var startsWindows: Bool { bootRecord?.kind == .ntfs && bootRecord?.startsSystem == true }
 }
 

@@ -11,6 +11,7 @@ extension BootPlan {
     /// `variables` are what the firmware has; nil where nothing can be known of it.
     mutating func planUEFI(_ facts: BootFacts, _ variables: BootVariables?) {
         var wanted: [WantedEntry] = []
+        let isStarted = facts.disks.flatMap(\.partitions).contains { $0.efi?.loaders.isEmpty == false }
         for disk in facts.disks {
             let volumes = disk.partitions.filter { $0.efi != nil }
             for partition in volumes {
@@ -31,13 +32,7 @@ extension BootPlan {
                 }
                 wanted += volume.loaders.compactMap { entry($0, partition, disk, facts) }
             }
-            let hasSystem = facts.systems.contains { $0.bootVolume?.disk == disk.path }
-            if volumes.isEmpty, hasSystem || disk.partitions.contains(where: \.startsWindows) {
-                problems.append(
-                    "\(disk.path) has no EFI system partition, and this machine was started by UEFI: its system "
-                        + "was installed for BIOS (switch the firmware to BIOS, also called CSM or legacy, and "
-                        + "start this medium again)")
-            }
+            if volumes.isEmpty { planWithoutVolume(disk, facts, isStarted) }
         }
         guard let variables, !wanted.isEmpty else { return }
         let plan = VariablePlan(variables, wanted: wanted)
@@ -52,6 +47,24 @@ extension BootPlan {
                 action: .changeVariables(plan.changes),
                 sentence: "the firmware: \(sentences.joined(separator: "; "))" + (order ? " (\(rule))" : ""),
                 done: "the firmware's boot entries are as planned"))
+    }
+
+    /// A disk without an EFI system partition: whether that matters depends on the other disks.
+    private mutating func planWithoutVolume(_ disk: BootDisk, _ facts: BootFacts, _ isStarted: Bool) {
+        let system = facts.systems.first { $0.bootVolume?.disk == disk.path }
+        let sentence =
+            "\(disk.path) has no EFI system partition, and this machine was started by UEFI: "
+        if isStarted {
+            // NTFS with Windows's boot code is most likely data.
+            guard let system else { return }
+            warnings.append(
+                sentence + "\(system.title.onScreen) starts from another disk's, or was installed for BIOS")
+        } else if system != nil || disk.partitions.contains(where: \.startsWindows) {
+            problems.append(
+                sentence
+                    + "its system was installed for BIOS (switch the firmware to BIOS, also called CSM or "
+                    + "legacy, and start this medium again)")
+        }
     }
 
     /// The copy that starts with an empty memory of the firmware, and on a machine that forgets its entries.
