@@ -115,7 +115,7 @@ extension String {
     @Test func aServerThatIsKnownIsAskedDirectly() throws {
         try withPlainDisk { disk in
             try Room.with(2) { room in
-                try room.lan.obstruct(0, .router)
+                try room.lan.passUnicastOnly(0)
                 let master = try RunningProgram(room.master("master", "disks=\(disk)", "clients=2"))
                 try run("truncate", "-s", "\(24 * MiB)", room.disk(0))
                 let words = room.station(0, "disks=\(room.disk(0))")

@@ -10,8 +10,6 @@ extension NamespaceLAN {
         case switchPort
         /// Something in between drops the UDP ports below 998, whatever the group.
         case portFilter
-        /// Between the host and the others is a router that passes neither multicast nor broadcast.
-        case router
     }
 
     /// Puts `obstacle` in the way to station `index` (from 0).
@@ -24,11 +22,6 @@ extension NamespaceLAN {
         case .portFilter:
             // Dropped where the host's frames come into the switch, so that no station sees them.
             try netdev(bridge, device: "p0", rules: "\(group) udp dport < 998 drop")
-        case .router:
-            try netdev(
-                bridge, device: "p0", "p\(index + 1)",
-                rules: "meta protocol ip6 drop; ip daddr 224.0.0.0/4 drop; "
-                    + "ether daddr ff:ff:ff:ff:ff:ff meta protocol ip drop")
         }
     }
 
@@ -37,8 +30,17 @@ extension NamespaceLAN {
         switch obstacle {
         case .packetFilter: try delete(stations[index])
         case .switchPort: try setPort(index, "mcast_flood on")
-        case .portFilter, .router: try delete(bridge)
+        case .portFilter: try delete(bridge)
         }
+    }
+
+    /// Lets neither multicast nor broadcast of IP pass from the host and from station `index`, nor any IPv6: as if a
+    /// router were between them.
+    package func passUnicastOnly(_ index: Int) throws {
+        try netdev(
+            bridge, device: "p0", "p\(index + 1)",
+            rules: "meta protocol ip6 drop; ip daddr 224.0.0.0/4 drop; "
+                + "ether daddr ff:ff:ff:ff:ff:ff meta protocol ip drop")
     }
 
     /// Lets the switch look at membership reports and forget each after `membership` hundredths of a second, without
