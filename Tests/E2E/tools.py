@@ -42,6 +42,8 @@ def loop_device(path, read_only=False):
     device = command("losetup", "--find", "--show", "--partscan", *options, path).strip()
     holder = os.open(device, os.O_RDONLY)
     try:
+        if not read_only:  # what an earlier user set outlives the attachment
+            command("blockdev", "--setrw", device)
         command("losetup", "--detach", device)  # in use: detached when `holder` and all mounts are closed
         yield device
     finally:

@@ -58,6 +58,8 @@ package struct LoopDisk: Sendable {
         let output = try run(command + [file])
         self.path = String(output.prefix { $0 != "\n" })
         self.file = file
+        // What an earlier user set outlives the attachment; a killed capture leaves it read-only.
+        if !readOnly { try run("blockdev", "--setrw", path) }
     }
 
     /// "/dev/loop3p1" for 1.
