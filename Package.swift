@@ -47,6 +47,12 @@ let package = Package(
         .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
         .package(url: "https://github.com/apple/swift-crypto", from: "4.5.2"),
         .package(url: "https://github.com/apple/swift-system", from: "1.8.1"),
+        // The server alone: store, HTTP, pages, logs. Nothing of it is in the initrd.
+        .package(url: "https://github.com/apple/swift-log", from: "1.16.2"),
+        .package(url: "https://github.com/groue/GRDB.swift", from: "7.10.0"),
+        .package(url: "https://github.com/hummingbird-project/hummingbird", from: "2.28.1", traits: []),
+        .package(url: "https://github.com/hummingbird-project/swift-mustache", from: "2.1.1"),
+        .package(url: "https://github.com/swift-server/async-http-client", from: "1.37.0"),
     ],
     targets: [
         // C: a module map and a shim of what Swift cannot call.
@@ -81,7 +87,16 @@ let package = Package(
         target("Fixup", ["Disk", "Linux", "Blocks", system]),
         target(
             "Server",
-            ["Blocks", "ImageFormat", "SessionProtocol", "Linux", "SessionTransport", system]),
+            [
+                "Blocks", "ImageFormat", "SessionProtocol", "Linux", "SessionTransport", system, crypto,
+                .product(name: "CryptoExtras", package: "swift-crypto"),
+                .product(name: "Logging", package: "swift-log"),
+                .product(name: "GRDB", package: "GRDB.swift"),
+                .product(name: "Hummingbird", package: "hummingbird"),
+                .product(name: "HummingbirdTLS", package: "hummingbird"),
+                .product(name: "Mustache", package: "swift-mustache"),
+                .product(name: "AsyncHTTPClient", package: "async-http-client"),
+            ]),
 
         // Programs.
         program("img", ["Imaging", "Fixup", "Linux", "Blocks", "CNewt", arguments]),

@@ -3,12 +3,6 @@ internal import Blocks
 internal import Linux
 package import SessionProtocol
 
-/// A reason why the server cannot do what it was asked to: one sentence.
-package struct ServerError: Error, Equatable, CustomStringConvertible {
-    package let description: String
-    package init(_ description: String) { self.description = description }
-}
-
 /// The key by which participants know this server.
 package enum HostKey {
     /// Where the state lives unless somebody says otherwise.

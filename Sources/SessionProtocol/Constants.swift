@@ -50,6 +50,13 @@ package enum Specification {
     /// The most addresses an ANNOUNCE or ACCEPT lists, disks a JOIN lists, and data streams a session has.
     package static let maximumAddresses = 8
     package static let maximumDisks = 64
+    /// The most interfaces, addresses and video cards an ASK lists.
+    package static let maximumInterfaces = 16
+    /// TCP port of the imaging server: where workstations ask for work and images travel without a session. It is that of
+    /// a session's control plane; a daemon has it first, and its sessions take others.
+    package static let workPort: UInt16 = controlPort
+    /// The name under which SEEK and ANNOUNCE mean the imaging server itself; no session may have it.
+    package static let serverName = "*imaging server*"
     package static let maximumStreams = 8
 
     /// How many chunks travel over one participant's control connection at a time.

@@ -88,6 +88,9 @@ enum SignatureContext {
     static let announce = Array("img session 1 announce\0".utf8)
     static let accept = Array("img session 1 accept\0".utf8)
     static let seal = Array("img session 1 seal\0".utf8)
+    static let order = Array("img work 1 order\0".utf8)
+    static let offer = Array("img work 1 offer\0".utf8)
+    static let room = Array("img work 1 room\0".utf8)
 }
 
 /// What a seal is made over, and how a participant checks it: everything a verifying thread needs, freely copied.

@@ -1,6 +1,7 @@
 // What workstations are told to do, and that no order can be given for ever.
 import Blocks
 import Server
+import SessionProtocol
 import Testing
 
 private let base = GUID(random: .init(repeating: 1, count: 16))

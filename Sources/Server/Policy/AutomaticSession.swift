@@ -1,5 +1,6 @@
 // A session that the administrator has laid out beforehand: who sends, who takes part, when it starts.
 internal import Blocks
+package import SessionProtocol
 
 /// One automatic session of the server's list.
 package struct AutomaticSession: Equatable, Sendable {

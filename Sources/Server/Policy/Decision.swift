@@ -1,5 +1,6 @@
 // What a workstation that asks is to do, and why: a pure function of its hardware, its past and the server's lists.
 package import Blocks
+package import SessionProtocol
 
 /// What the server has for workstations that no session claims.
 package struct UnclaimedPolicy: Equatable, Sendable {

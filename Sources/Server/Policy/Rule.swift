@@ -1,5 +1,6 @@
 // Rules by which workstations are chosen: conditions joined by AND and OR, strictly from left to right.
 internal import Blocks
+package import SessionProtocol
 
 /// What of a workstation a condition looks at; the raw value is what the store and the API call it.
 package enum Attribute: String, CaseIterable, Sendable, Codable {

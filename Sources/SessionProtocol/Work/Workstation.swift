@@ -1,5 +1,4 @@
-// What the server knows of a workstation when it decides what that one is to do: what the machine said of itself.
-package import SessionProtocol
+// What a workstation says of itself when it asks for work, and what the server decides by.
 
 /// The hardware of a workstation as it reported it; every text comes from firmware or a stranger and is only compared.
 package struct Workstation: Equatable, Sendable {
@@ -22,11 +21,13 @@ package struct Workstation: Equatable, Sendable {
 
     /// The MAC address by which the server knows the machine: that of the interface it asks from, 6 bytes.
     package var mac: [UInt8]
+    /// The name it calls itself by.
+    package var name = ""
     /// The MAC addresses of its other interfaces.
     package var otherMACs: [[UInt8]] = []
     package var addresses: [Address] = []
     package var cpu = ""
-    /// Bytes.
+    /// Bytes of RAM.
     package var memory: UInt64 = 0
     package var disks: [Disk] = []
     package var biosVendor = ""
