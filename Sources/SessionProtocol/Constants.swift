@@ -52,8 +52,9 @@ package enum Specification {
     package static let maximumDisks = 64
     /// The most interfaces, addresses and video cards an ASK lists.
     package static let maximumInterfaces = 16
-    /// TCP port of the imaging server: where workstations ask for work and images travel without a session. It is that of
-    /// a session's control plane; a daemon has it first, and its sessions take others.
+    /// TCP port of the imaging server: where workstations ask for work and images travel without a session.
+    ///
+    /// It is that of a session's control plane; a daemon has it first, and its sessions take others.
     package static let workPort: UInt16 = controlPort
     /// The name under which SEEK and ANNOUNCE mean the imaging server itself; no session may have it.
     package static let serverName = "*imaging server*"

@@ -73,7 +73,8 @@ package final class WorkConnection: Sendable {
         while true {
             try checkCancellation()
             do throws(DecodeError) {
-                if let message = try state.withLock({ state throws(DecodeError) in try state.framer.next() }) {
+                if let message = try state.withLock({ state throws(DecodeError) in try state.framer.next() })
+                {
                     return message
                 }
             } catch {
