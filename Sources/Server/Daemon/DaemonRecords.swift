@@ -1,6 +1,7 @@
 // What administrators ask of workstations, images, policy and the log.
 internal import Blocks
 internal import Linux
+internal import Logging
 internal import SessionProtocol
 
 extension Daemon {
