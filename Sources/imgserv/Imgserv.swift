@@ -16,7 +16,7 @@ struct Imgserv: ParsableCommand {
             Exit status: 0 done, 1 failed, 2 wrong usage.
             """,
         version: "0.1.0",
-        subcommands: [HostCommand.self, KeyCommand.self])
+        subcommands: [ServeCommand.self, HostCommand.self, KeyCommand.self])
 }
 
 /// Where the server keeps what outlives it.

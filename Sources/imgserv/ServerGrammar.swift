@@ -10,11 +10,11 @@ package struct ServerUsageError: Error, Equatable, CustomStringConvertible {
 package enum ServerGrammar {
     private static let modes = ["help", "key", "list", "mcast", "serve", "status", "stop"]
     /// Modes whose part of the product does not exist yet.
-    private static let missing: Set<String> = ["list", "serve", "status", "stop"]
+    private static let missing: Set<String> = ["list", "status", "stop"]
     /// Words `word=VALUE` of mcast.
     private static let values = ["if", "key", "linger", "rate", "ttl"]
     /// Options of mcast, and of key, whose next word is their value.
-    private static let valueOptions: Set<String> = ["-p", "-i", "-f", "-t", "-c", "--state"]
+    private static let valueOptions: Set<String> = ["-p", "-i", "-f", "-t", "-c", "--state", "--config"]
 
     /// The arguments for the parser; words of the parser itself (beginning with `--`, or `-h`) pass unchanged.
     package static func translate(_ words: [String]) throws(ServerUsageError) -> [String] {
