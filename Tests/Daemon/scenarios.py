@@ -35,7 +35,7 @@ def rule(lab):
     stations = [lab.auto(number) for number in range(1, 5)]
     for number, station in enumerate(stations, 1):
         assert station.wait(120) == 0, station.text()
-        assert "rule 'RAM > 100 AND IP address = 10.88.0.0/24' matched" in station.text(), station.text()
+        assert "rule 'RAM > 100 AND IP = 10.88.0.0/24' matched" in station.text(), station.text()
         assert proves(f"{lab.folder}/m{number}.disk", "rule", 48)
         last = orders(lab, number)[0]
         assert last["isDone"] is True and last["work"] == "take part in session lab1", last
