@@ -25,7 +25,7 @@ private func order(
 }
 
 /// Every comparison that a condition can have.
-private func everyCondition() throws -> [Condition] {
+private func everyCondition() throws -> [Server.Condition] {
     try Attribute.allCases.flatMap { attribute in
         try attribute.operators.map { comparison in
             let value =
@@ -36,7 +36,7 @@ private func everyCondition() throws -> [Condition] {
                 case .firmware: "UEFI"
                 default: "it's \"größer\" \\ 1"
                 }
-            return try Condition(attribute, comparison, value)
+            return try Server.Condition(attribute, comparison, value)
         }
     }
 }
@@ -207,9 +207,10 @@ private func everyCondition() throws -> [Condition] {
             let part = conditions[start..<min(start + 40, conditions.count)]
             var session = AutomaticSession(
                 number: try store.nextSessionNumber(), name: "rules \(start)", source: .image("ü.img"))
-            session.rule = try Rule(
-                part[start],
-                part.dropFirst().enumerated().map { ($0.offset.isMultiple(of: 2) ? .or : .and, $0.element) })
+            let rest = part.dropFirst().enumerated().map { index, condition in
+                (index.isMultiple(of: 2) ? Rule.Junction.or : .and, condition)
+            }
+            session.rule = try Rule(part[start], rest)
             list.append(session)
         }
         var second = AutomaticSession(
