@@ -15,6 +15,23 @@ package final class FlatDirectory: Sendable {
         directory = try Descriptor(opening: path, [.readOnly, .directory])
     }
 
+    private init(_ directory: consuming Descriptor, path: String) {
+        self.path = path
+        self.directory = directory
+    }
+
+    /// A directory in it, made (mode 0755) where it is missing; a link to one is refused.
+    package func subdirectory(_ name: String) throws(SystemError) -> FlatDirectory {
+        let folder = directory.number
+        let (result, error) = withErrno { unsafe mkdirat(folder, name, 0o755) }
+        guard result == 0 || error == .fileExists else {
+            throw SystemError("create the directory \(path)/\(name)", error)
+        }
+        let made = try open(name, [.readOnly, .directory])
+        if result == 0 { try made.setMode(0o755) }
+        return FlatDirectory(made, path: "\(path)/\(name)")
+    }
+
     /// Opens a file of the directory; never waits for the other end of a pipe.
     package func open(
         _ name: String, _ options: Descriptor.Options, mode: UInt32 = 0o600

@@ -1,4 +1,5 @@
 // The one thread of a host that touches its machine and its sockets.
+internal import Blocks
 internal import Linux
 internal import SessionProtocol
 internal import SystemPackage

@@ -1,5 +1,5 @@
 // Drives a HostMachine with sockets, a clock and a frame provider.
-internal import Linux
+package import Linux
 package import SessionProtocol
 internal import Synchronization
 

@@ -10,6 +10,7 @@ struct Imgserv: ParsableCommand {
         discussion: """
             Words may be abbreviated while they are unambiguous, and each mode also takes a leading dash.
 
+              imgserv serve [--config FILE]
               imgserv mcast NAME -p PATH [-i IP] [-f SET] [-t MIN] [-c N] [rate=MBIT] [ttl=N] [linger=MIN] [if=NAME]
               imgserv status [NAME] [-i IP]
               imgserv list [-i IP]
@@ -22,7 +23,8 @@ struct Imgserv: ParsableCommand {
             """,
         version: "0.1.0",
         subcommands: [
-            HostCommand.self, StatusCommand.self, ListCommand.self, StopCommand.self, UserCommand.self,
+            ServeCommand.self, HostCommand.self, StatusCommand.self, ListCommand.self, StopCommand.self,
+            UserCommand.self,
             TokenCommand.self, KeyCommand.self,
         ])
 }

@@ -13,7 +13,7 @@ final class BootRefresher: Sendable {
     private let store: Store
     private let desk: WorkDesk
     private let logger: Logger
-    private let condition = Condition()
+    private let condition = Linux.Condition()
     private let state = Mutex((isDue: true, isStopped: false))
     private let thread = Mutex<Thread<Void>?>(nil)
 

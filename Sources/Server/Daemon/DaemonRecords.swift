@@ -1,6 +1,7 @@
 // What administrators ask of workstations, images, policy and the log.
 internal import Blocks
 internal import Linux
+internal import Logging
 internal import SessionProtocol
 
 extension Daemon {
@@ -187,4 +188,23 @@ extension Daemon {
 
 extension Decision.Work {
     var isNothing: Bool { self == .nothing }
+}
+
+extension Daemon {
+    /// The boot configuration of a machine: imaging where it would get work, else its disk; `mac` as in a URL or file.
+    package func bootFile(_ loader: BootLoader, mac: String) throws -> String {
+        guard let bytes = MACText.bytes(mac) else {
+            throw ServerError("'\(mac.onScreen)' is no MAC address: 12 hexadecimal digits", .invalid)
+        }
+        let isImaging = try boot.isImaging(bytes)
+        return switch loader {
+        case .grub: BootConfiguration.grub(imaging: isImaging)
+        case .pxelinux: BootConfiguration.pxelinux(imaging: isImaging)
+        }
+    }
+}
+
+/// A boot loader that asks the server what to start.
+package enum BootLoader: Sendable {
+    case grub, pxelinux
 }

@@ -1,6 +1,7 @@
 // What administrators ask of sessions: hosted now, and automatic ones.
 internal import Blocks
 internal import Linux
+internal import Logging
 internal import SessionProtocol
 
 extension Daemon {

@@ -1,7 +1,8 @@
 // One session that the daemon hosts: its runner on a thread of its own, and what is shown of it.
-internal import Blocks
+package import Blocks
+internal import ImageFormat
 internal import Linux
-package import SessionProtocol
+internal import SessionProtocol
 internal import SessionTransport
 internal import Synchronization
 

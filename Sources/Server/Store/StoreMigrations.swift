@@ -100,6 +100,16 @@ enum StoreMigrations {
             name TEXT PRIMARY KEY NOT NULL,
             value INTEGER NOT NULL
         ) STRICT, WITHOUT ROWID;
+        CREATE TABLE hosted (
+            name TEXT PRIMARY KEY NOT NULL,
+            plan TEXT NOT NULL,
+            hasStarted INTEGER NOT NULL
+        ) STRICT, WITHOUT ROWID;
+        CREATE TABLE role (
+            session INTEGER PRIMARY KEY NOT NULL,
+            run INTEGER NOT NULL,
+            key BLOB NOT NULL CHECK (length(key) = 32)
+        ) STRICT;
         CREATE TABLE user (
             name TEXT PRIMARY KEY NOT NULL,
             passwordHash TEXT NOT NULL

@@ -2,7 +2,7 @@
 internal import Blocks
 internal import FoundationEssentials
 internal import GRDB
-package import SessionProtocol
+internal import SessionProtocol
 
 extension Store {
     /// Remembers that a session is hosted, and whether its data flows.

@@ -1,5 +1,6 @@
 // Images between a workstation and this server over one connection, without a session.
 internal import Blocks
+internal import ImageFormat
 internal import Linux
 internal import Logging
 internal import SessionProtocol

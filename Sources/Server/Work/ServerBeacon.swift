@@ -1,7 +1,7 @@
 // Lets workstations find this server, and hands on questions for its sessions that were sent straight to its address.
 internal import Blocks
 internal import Linux
-package import SessionProtocol
+internal import SessionProtocol
 internal import SessionTransport
 internal import Synchronization
 

@@ -2,7 +2,7 @@
 internal import Blocks
 internal import Linux
 internal import Logging
-package import SessionProtocol
+internal import SessionProtocol
 internal import SessionTransport
 internal import Synchronization
 

@@ -2,9 +2,10 @@
 internal import Blocks
 internal import Linux
 internal import Logging
-package import SessionProtocol
+internal import SessionProtocol
 internal import SessionTransport
 internal import Synchronization
+internal import SystemPackage
 
 /// Listens for workstations; each connection has a thread of its own.
 package final class WorkService: Sendable {

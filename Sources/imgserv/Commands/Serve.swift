@@ -34,7 +34,7 @@ struct ServeCommand: ParsableCommand {
         let end = EndOfService()
         try TerminationSignals.watch { _ in end.come() }
         daemon.start()
-        let http = try HTTPService(daemon)
+        let http = HTTPService(daemon: daemon)
         try http.start()
         end.wait()
         http.stop()
