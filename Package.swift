@@ -20,8 +20,8 @@ func target(_ name: String, _ dependencies: [Target.Dependency], resources: [Res
     .target(name: name, dependencies: dependencies, resources: resources, swiftSettings: strict)
 }
 
-func program(_ name: String, _ dependencies: [Target.Dependency]) -> Target {
-    .executableTarget(name: name, dependencies: dependencies, swiftSettings: strict)
+func program(_ name: String, _ dependencies: [Target.Dependency], exclude: [String] = []) -> Target {
+    .executableTarget(name: name, dependencies: dependencies, exclude: exclude, swiftSettings: strict)
 }
 
 func tests(_ name: String, _ dependencies: [Target.Dependency]) -> Target {
@@ -114,7 +114,9 @@ let package = Package(
 
         // Programs.
         program("img", ["Imaging", "Fixup", "Linux", "Blocks", "CNewt", arguments]),
-        program("imgserv", ["Server", "SessionProtocol", "Linux", "Blocks", arguments]),
+        // Install: the systemd unit and what belongs to it; `make install` copies them.
+        program(
+            "imgserv", ["Server", "SessionProtocol", "Linux", "Blocks", arguments], exclude: ["Install"]),
 
         // Tests.
         .target(
