@@ -21,7 +21,9 @@ package final class AutomaticWork: Sendable {
 
     /// What the one at the machine provides.
     package struct Surroundings: Sendable {
-        /// Waits so many nanoseconds for a key; true when there was one. nil where no key is asked for.
+        /// Waits so many nanoseconds for a key; true when there was one.
+        ///
+        /// nil where no key is asked for.
         package let pause: (@Sendable (UInt64) throws -> Bool)?
         /// Makes the restored disks bootable, and tells what it does.
         package let makeBootable: @Sendable ([String]) throws -> Void
