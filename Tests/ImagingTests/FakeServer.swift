@@ -20,6 +20,8 @@ final class FakeServer: Sendable {
     struct Script: Sendable {
         /// Answers to ASK, one after the other; the last one stays.
         var orders: [@Sendable (inout OrderMessage) -> Void] = []
+        /// What to answer, instead of `orders`.
+        var decide: (@Sendable (AskMessage, Heard, inout OrderMessage) -> Void)?
         var images: [String: Image] = [:]
         /// Chunks or frames after which the connection of each transfer is cut, one after the other.
         var cuts: [Int] = []
@@ -40,6 +42,7 @@ final class FakeServer: Sendable {
         var fetches: [FetchMessage] = []
         var stores: [StoreMessage] = []
         var outcomes: [OutcomeMessage] = []
+        var roles: [RoleMessage] = []
         var done: [DoneMessage] = []
         var aborts: [String] = []
     }
@@ -50,14 +53,15 @@ final class FakeServer: Sendable {
     private let listener: TCPListener
     private let isClosed = Atomic(false)
 
-    init(_ script: Script = Script(), key: PrivateKey? = nil) throws {
-        guard let key = key ?? PrivateKey(seed: Random.bytes(32)), let loopback = IPAddress("127.0.0.1")
+    /// Listens on `own` in the calling thread's network namespace.
+    init(_ script: Script = Script(), key: PrivateKey? = nil, on own: String = "127.0.0.1") throws {
+        guard let key = key ?? PrivateKey(seed: Random.bytes(32)), let own = IPAddress(own)
         else {
             throw Failure("no key")
         }
         self.key = key
         state = Mutex((script, Heard()))
-        listener = try TCPListener(on: SocketAddress(loopback, port: 0))
+        listener = try TCPListener(on: SocketAddress(own, port: 0))
         address = "\(try listener.localAddress())"
         let poller = try Poller()
         try poller.add(listener.number, token: 0, .readable)
@@ -98,6 +102,9 @@ final class FakeServer: Sendable {
             }
             guard !isDeaf else { return false }
             try connection.send(NotedMessage(order: outcome.order).encode())
+        case .role(let role):
+            state.withLock { $0.heard.roles.append(role) }
+            try connection.send(NotedMessage(order: role.order).encode())
         case .fetch(let fetch): return try offer(fetch, connection)
         case .store(let store): return try take(store, connection)
         case .abort(let abort): state.withLock { $0.heard.aborts.append(abort.reason) }
@@ -108,6 +115,8 @@ final class FakeServer: Sendable {
 
     private func order(_ ask: AskMessage) -> [UInt8] {
         var order = OrderMessage(nonce: ask.nonce, serverKey: key.publicKey, order: 42, verb: .nothing)
+        let (decide, heard) = state.withLock { ($0.script.decide, $0.heard) }
+        decide?(ask, heard, &order)
         let change = state.withLock { state in
             state.heard.asks.append(ask)
             state.script.replays -= 1

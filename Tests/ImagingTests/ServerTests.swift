@@ -3,6 +3,7 @@ import Blocks
 import Imaging
 import Linux
 import SessionProtocol
+import SessionTransport
 import Synchronization
 import Testing
 import TestSupport
@@ -230,6 +231,95 @@ extension OnRealTargets {
             #expect(output.contains("somebody else's question"))
             #expect(server.heard.asks.count == 2)
             #expect(server.heard.asks[0].nonce != server.heard.asks[1].nonce)
+        }
+
+        /// A room without anybody: one machine becomes the master, the others wait until its key is known.
+        @Test func aMasterAndItsParticipantsWithoutAnybody() throws {
+            try withPlainDisk { disk in
+                let lan = try NamespaceLAN(stations: 3)
+                let address = lan.hostAddress
+                let server = try lan.thread(on: lan.host) { try FakeServer(on: address) }.join()
+                defer { server.close() }
+                server.change {
+                    $0.decide = { ask, heard, order in
+                        order.session = "lab1"
+                        if ask.workstation.addresses.contains(Address(ipv4: 0x0a4d_000b)) {
+                            (order.verb, order.clients) = (.master, 2)
+                        } else if let role = heard.roles.last {
+                            (order.verb, order.hostKey) = (.takePart, role.hostKey)
+                        } else {
+                            (order.verb, order.seconds) = (.wait, 1)
+                        }
+                    }
+                }
+                try withTemporaryDirectory { directory in
+                    let machines = try lan.stations.enumerated().map { number, station in
+                        let target = "\(directory)/disk\(number)"
+                        try run("truncate", "-s", "\(24 * MiB)", target)
+                        return try RunningProgram(
+                            lan.command(on: station) + [
+                                imgPath(), "auto", "server=\(server.address)", "key=\(server.fingerprint)",
+                                "disks=\(number == 0 ? disk : target)", "--no-bootfix",
+                            ])
+                    }
+                    for machine in machines {
+                        let (status, output) = try machine.wait()
+                        #expect(status.isSuccess, "\(output)")
+                    }
+                    for number in 1...2 { try expectPlainCopy(of: disk, on: "\(directory)/disk\(number)") }
+                }
+                let heard = server.heard
+                #expect(heard.roles.count == 1)
+                #expect(heard.outcomes.count == 3 && heard.outcomes.allSatisfy(\.isDone))
+                #expect(Set(heard.outcomes.map(\.image)).count == 1 && heard.outcomes[0].image != nil)
+                // Machines are known by the address they ask from.
+                #expect(Set(heard.outcomes.map(\.mac)).count == 3)
+            }
+        }
+
+        @Test func onlyTheHostOfTheOrderMayWrite() throws {
+            try withPlainDisk { disk in
+                let lan = try NamespaceLAN(stations: 1)
+                let address = lan.hostAddress
+                let server = try lan.thread(on: lan.host) { try FakeServer(on: address) }.join()
+                defer { server.close() }
+                let stranger = try #require(PrivateKey(seed: [UInt8](repeating: 9, count: 32))).publicKey
+                server.change {
+                    $0.decide = { _, _, order in
+                        (order.verb, order.session, order.hostKey) = (.takePart, "lab1", stranger)
+                    }
+                }
+                let master = try RunningProgram(
+                    lan.command(on: lan.host) + [
+                        imgPath(), "session", "lab1", "master", "disks=\(disk)", "clients=1",
+                    ])
+                defer { _ = try? master.signal("KILL") }
+                try withSparseFile(24 * MiB) { target in
+                    let machine = try RunningProgram(
+                        lan.command(on: lan.stations[0]) + [
+                            imgPath(), "auto", "server=\(server.address)", "key=\(server.fingerprint)",
+                            "disks=\(target)", "--no-bootfix",
+                        ])
+                    try waitUntil("it has been told") { server.heard.asks.count == 1 }
+                    // A participant joins after 2.5 s at the latest; this one must still be looking for its host.
+                    try waitUntil("the session has been announced for long", seconds: 20) {
+                        _ = try? lan.thread(on: lan.stations[0]) {
+                            try HostSearch.find(
+                                session: "lab1", interface: nil, patience: 4_000_000_000,
+                                isCancelled: { false })
+                        }.join()
+                        return true
+                    }
+                    try machine.signal("INT")
+                    let (status, output) = try machine.wait()
+                    #expect(status == .exited(1), "\(output)")
+                    #expect(!output.contains("joined the session"))
+                    #expect(try sha256(target, 0..<24 * MiB) == sha256OfZeros(24 * MiB))
+                    #expect(server.heard.outcomes.last?.isDone == false)
+                }
+                try master.signal("INT")
+                _ = try master.wait()
+            }
         }
 
         private func sha256OfZeros(_ count: UInt64) throws -> Digest {
