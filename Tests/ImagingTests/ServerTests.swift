@@ -233,6 +233,38 @@ extension OnRealTargets {
             #expect(server.heard.asks[0].nonce != server.heard.asks[1].nonce)
         }
 
+        /// The boot media's way to ask for a key, while the server does not answer and before the restart.
+        @Test func aKeyGivesAPrompt() throws {
+            try withTemporaryDirectory { directory in
+                func press() throws {
+                    try waitUntil("a key is asked for") { FileTree.exists("\(directory)/question") }
+                    try run(
+                        "sh", "-ec", "echo enter >\"$1/answer.x\"; mv \"$1/answer.x\" \"$1/answer\"", "sh",
+                        directory)
+                }
+                let lonely = try RunningProgram(
+                    [imgPath(), "auto", "server=127.0.0.1:9", "--questions", directory])
+                try press()
+                #expect(try lonely.wait().status == .exited(4))
+                #expect(try FileTree.entries(of: directory).isEmpty)
+                try withPlainDisk { disk in
+                    let server = try FakeServer()
+                    defer { server.close() }
+                    server.change { $0.orders = [{ ($0.verb, $0.imageName) = (.capture, "pc1") }] }
+                    let program = try RunningProgram([
+                        imgPath(), "auto", "server=\(server.address)", "key=\(server.fingerprint)",
+                        "disks=\(disk)", "--questions", directory,
+                    ])
+                    try press()
+                    let (status, output) = try program.wait()
+                    #expect(status == .exited(4), "\(output)")
+                    #expect(output.contains("Restarting in 10 s; press a key for a prompt."))
+                    // The outcome was reported before: the work is done whatever the person does now.
+                    #expect(server.heard.outcomes.count == 1)
+                }
+            }
+        }
+
         /// A room without anybody: one machine becomes the master, the others wait until its key is known.
         @Test func aMasterAndItsParticipantsWithoutAnybody() throws {
             try withPlainDisk { disk in

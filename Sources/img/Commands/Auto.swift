@@ -64,7 +64,7 @@ struct Auto: ParsableCommand {
         options.creator = "img \(programVersion)"
         let leavesBoot = noBootfix
         let surroundings = AutomaticWork.Surroundings(
-            pause: { try keys.wait("Press a key for a prompt.", nanoseconds: $0) },
+            pause: keys.isThere ? { try keys.wait("Press a key for a prompt.", nanoseconds: $0) } : nil,
             makeBootable: { if !leavesBoot { try Auto.makeBootable($0, progress) } })
         let work = AutomaticWork(options, surroundings, progress: progress)
         try Interruption.cancelling {
