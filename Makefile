@@ -47,6 +47,7 @@ test: setup ## build and run every test (as root: loop devices, network namespac
 	swift build $(SWIFT_FLAGS) --build-tests
 	swift test $(SWIFT_FLAGS) --skip-build --disable-xctest
 	Tests/MediaTests/settings
+	Tests/MediaTests/start
 	Tests/MediaTests/foundation
 	Tests/Demo/demo selftest
 	DEAF_AFTER=5 DEAF_RATE=50 Tests/Demo/deaf
