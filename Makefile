@@ -50,6 +50,7 @@ test: setup ## build and run every test (as root: loop devices, network namespac
 	swift build $(SWIFT_FLAGS) --build-tests
 	swift test $(SWIFT_FLAGS) --skip-build --disable-xctest
 	Tests/MediaTests/settings
+	Tests/MediaTests/start
 	Tests/MediaTests/foundation
 	Tests/MediaTests/installed $(BIN)
 	Tests/Demo/demo selftest
