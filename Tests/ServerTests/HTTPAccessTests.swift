@@ -10,8 +10,10 @@ import TestSupport
         try TestServer.with { server in
             var tried = 0
             for route in server.site.routes where route.access != .anybody {
-                let path = route.path.replacing("{number}", with: "1").replacing("{mac}", with: "525400123456")
-                    .replacing("{name}", with: "x")
+                let path = route.path.replacing("{number}", with: "1").replacing(
+                    "{mac}", with: "525400123456"
+                )
+                .replacing("{name}", with: "x")
                 guard !path.contains("{") else { continue }
                 let answer = try server.ask(route.method, path)
                 let expected =
@@ -80,7 +82,9 @@ import TestSupport
             let policy = Array(#"{"action":"shell","always":false}"#.utf8)
             let bare = try server.ask("PUT", "/api/v1/policy", [cookie], body: policy)
             #expect(bare.status == 403)
-            #expect(try server.ask("PUT", "/api/v1/policy", [cookie, "X-CSRF-Token: x"], body: policy).status == 403)
+            #expect(
+                try server.ask("PUT", "/api/v1/policy", [cookie, "X-CSRF-Token: x"], body: policy).status
+                    == 403)
             #expect(try server.daemon.policy().action == "nothing")
             let value = try #require(cookie.split(separator: "=").last.map(String.init))
             let csrf = try #require(server.site.logins.session(of: value)).csrf
@@ -104,7 +108,9 @@ import TestSupport
         }
     }
 
-    @Test(arguments: ["//evil.example", "https://evil.example", "/\\evil.example", "/a%0d%0aSet-Cookie:x", "x"])
+    @Test(arguments: [
+        "//evil.example", "https://evil.example", "/\\evil.example", "/a%0d%0aSet-Cookie:x", "x",
+    ])
     func loginLeadsNowhereElse(_ next: String) throws {
         try TestServer.with { server in
             try server.addUser("anna", "correct horse")
@@ -174,7 +180,9 @@ import TestSupport
 
     @Test func metricsMayBeOpen() throws {
         try TestServer.with { server in #expect(try server.ask("GET", "/metrics").status == 401) }
-        try TestServer.with { $0.hasOpenMetrics = true } _: { server in
+        try TestServer.with {
+            $0.hasOpenMetrics = true
+        } _: { server in
             let answer = try server.ask("GET", "/metrics")
             #expect(answer.status == 200)
             #expect(answer.text.contains("# TYPE imgserv_requests_total counter\nimgserv_requests_total 0\n"))
@@ -195,8 +203,11 @@ import TestSupport
 
     /// RFC 7914, section 12: the third vector (N = 16384, r = 8, p = 1).
     @Test func scryptIsTheOneOfTheStandard() throws {
-        let salt = Array("SodiumChloride".utf8).map { String($0 >> 4, radix: 16) + String($0 & 15, radix: 16) }.joined()
-        let key = "7023bdcb3afd7348461c06cd81fd38ebfda8fbba904f8e3ea9b543f6545da1f2"
+        let salt = Array("SodiumChloride".utf8).map {
+            String($0 >> 4, radix: 16) + String($0 & 15, radix: 16)
+        }.joined()
+        let key =
+            "7023bdcb3afd7348461c06cd81fd38ebfda8fbba904f8e3ea9b543f6545da1f2"
             + "d5432955613f0fcf62d49705242a9af9e61e85dc0d651e40dfcf017b45575887"
         let hash = try #require(PasswordHash("scrypt$14$8$1$\(salt)$\(key)"))
         #expect(try hash.matches("pleaseletmein"))
@@ -204,7 +215,8 @@ import TestSupport
     }
 
     @Test(arguments: [
-        "", "x", "scrypt$15$8$1$00$00", "scrypt$30$8$1$\(String(repeating: "00", count: 16))$\(String(repeating: "00", count: 32))",
+        "", "x", "scrypt$15$8$1$00$00",
+        "scrypt$30$8$1$\(String(repeating: "00", count: 16))$\(String(repeating: "00", count: 32))",
         "scrypt$15$8$1$\(String(repeating: "0g", count: 16))$\(String(repeating: "00", count: 32))",
         "bcrypt$15$8$1$\(String(repeating: "00", count: 16))$\(String(repeating: "00", count: 32))",
     ])

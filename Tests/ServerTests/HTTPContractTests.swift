@@ -38,7 +38,9 @@ private struct Document: Decodable {
             }
             let prefixes = ["/api/", "/boot/", "/metrics"]
             let served = server.site.routes.filter { route in prefixes.contains { route.path.hasPrefix($0) } }
-            let routes = served.map { "\($0.method) \($0.path) \($0.access == .administrator ? "closed" : "open")" }
+            let routes = served.map {
+                "\($0.method) \($0.path) \($0.access == .administrator ? "closed" : "open")"
+            }
             #expect(Set(routes).subtracting(described) == [], "routes that the document lacks")
             #expect(Set(described).subtracting(routes) == [], "descriptions without a route")
             #expect(routes.count > 40)
@@ -48,7 +50,9 @@ private struct Document: Decodable {
     /// Every operation is asked, with success and with errors, and every answer checked by a validator not ours.
     @Test func answersAreAsDescribed() throws {
         let made = try MadeImage(chunks: 2)
-        try TestServer.with { $0.uploads = .overwrite } _: { server in
+        try TestServer.with {
+            $0.uploads = .overwrite
+        } _: { server in
             var exchanges: [Exchange] = []
             func ask(
                 _ method: String, _ path: String, _ values: [String: String] = [:], query: String = "",
@@ -56,7 +60,8 @@ private struct Document: Decodable {
             ) throws {
                 let real = values.reduce(path) { $0.replacing("{\($1.key)}", with: $1.value) } + query
                 let data = bytes ?? body.map { Array($0.utf8) }
-                let answer = try token
+                let answer =
+                    try token
                     ? server.authorized(method, real, body: data) : server.ask(method, real, body: data)
                 exchanges.append(
                     Exchange(
@@ -88,7 +93,8 @@ private struct Document: Decodable {
             let draft = #"{"name":"lab1","image":"a.img","members":["52:54:00:12:34:ab"],"rule":\#(rule)}"#
             try ask("POST", v1 + "/automatic", body: draft)
             try ask("POST", v1 + "/automatic", body: draft)
-            try ask("POST", v1 + "/automatic", body: #"{"name":"lab2","master":"020000000009","enabled":false}"#)
+            try ask(
+                "POST", v1 + "/automatic", body: #"{"name":"lab2","master":"020000000009","enabled":false}"#)
             try ask("POST", v1 + "/automatic", body: #"{"name":"lab3","image":"none"}"#)
             try ask("GET", v1 + "/automatic")
             let sessions: [AutomaticSessionView] = try server.local.get("automatic")
@@ -101,8 +107,11 @@ private struct Document: Decodable {
                 try ask("POST", v1 + "/automatic/{number}/enable", one, body: #"{"enabled":false}"#)
             }
             try ask("POST", v1 + "/rules/preview", body: #"{"rule":\#(rule)}"#)
-            try ask("POST", v1 + "/rules/preview", body: #"{"rule":\#(rule.replacing("memory", with: "mood"))}"#)
-            for path in ["/status", "/counters", "/log", "/sessions", "/workstations", "/policy", "/referrals"] {
+            try ask(
+                "POST", v1 + "/rules/preview", body: #"{"rule":\#(rule.replacing("memory", with: "mood"))}"#)
+            for path in [
+                "/status", "/counters", "/log", "/sessions", "/workstations", "/policy", "/referrals",
+            ] {
                 try ask("GET", v1 + path)
                 try ask("GET", v1 + path, token: false)
             }
@@ -150,7 +159,8 @@ private struct Document: Decodable {
 
             let asked = Set(exchanges.map { "\($0.method) \($0.path)" })
             let all = server.site.routes.filter { $0.path.hasPrefix("/api/") || $0.path.hasPrefix("/boot/") }
-            #expect(Set(all.map { "\($0.method) \($0.path)" }).subtracting(asked) == [], "operations not asked")
+            #expect(
+                Set(all.map { "\($0.method) \($0.path)" }).subtracting(asked) == [], "operations not asked")
             // Of each that can succeed without a network, a success was among them.
             let done = Set(exchanges.filter { $0.status < 300 }.map { "\($0.method) \($0.path)" })
             #expect(
@@ -167,12 +177,16 @@ private struct Document: Decodable {
             ("PUT", "/api/v1/users/{name}", "anna", #"{"password":"correct horse"}"#),
             ("PUT", "/api/v1/users/{name}", "anna", #"{"password":"x"}"#), ("GET", "/api/v1/users", "", ""),
             ("DELETE", "/api/v1/users/{name}", "anna", ""), ("DELETE", "/api/v1/users/{name}", "anna", ""),
-            ("POST", "/api/v1/tokens", "", #"{"name":"ci"}"#), ("POST", "/api/v1/tokens", "", #"{"name":"ci"}"#),
+            ("POST", "/api/v1/tokens", "", #"{"name":"ci"}"#),
+            ("POST", "/api/v1/tokens", "", #"{"name":"ci"}"#),
             ("POST", "/api/v1/tokens", "", #"{"name":"a b"}"#), ("GET", "/api/v1/tokens", "", ""),
             ("DELETE", "/api/v1/tokens/{name}", "ci", ""), ("DELETE", "/api/v1/tokens/{name}", "ci", ""),
         ].map { method, path, name, body in
             let said = try run(
-                ["curl", "-sS", "--unix-socket", server.daemon.configuration.socket, "-X", method, "-w", "\n%{http_code}"]
+                [
+                    "curl", "-sS", "--unix-socket", server.daemon.configuration.socket, "-X", method, "-w",
+                    "\n%{http_code}",
+                ]
                     + (body.isEmpty ? [] : ["-d", body, "-H", "Content-Type: application/json"])
                     + ["http://server" + path.replacing("{name}", with: name)])
             let lines = said.split(separator: "\n", omittingEmptySubsequences: false)
@@ -185,26 +199,25 @@ private struct Document: Decodable {
 
 /// The parts that need no server.
 @Suite struct HTTPTextTests {
-    @Test func metricsAreAsPrometheusReadsThem() {
-        var session = SessionView.made("a\"b\\c\nd")
+    @Test func metricsAreAsPrometheusReadsThem() throws {
+        var session = try SessionView.made("a\"b\\c\nd")
         session.state = .running
         session.percent = 12.5
         session.rate = 1_000_000
-        session.participants = [.made("receiving"), .made("receiving"), .made("finished")]
-        var ended = SessionView.made("old")
+        session.participants = try ["receiving", "receiving", "finished"].map(SessionView.Participant.made)
+        var ended = try SessionView.made("old")
         ended.state = .ended
-        ended.participants = [.made("lost")]
+        ended.participants = [try .made("lost")]
         var counters = CountersView()
         counters.bytesSent = 18_446_744_073_709_551_615
-        let text = Metrics(
-            ServerStatus(
-                version: "0.1.0", key: "k", uptime: 61, images: "/i", freeBytes: 5, counters: counters,
-                transfers: [
-                    TransferView(image: "a", workstation: "w", direction: "receive", percent: 1, bytes: 2)
-                ], sessions: [session, ended])
-        ).text
+        let status: ServerStatus = try made(
+            #"{"version":"0.1.0","key":"k","uptime":61,"images":"/i","freeBytes":5,"counters":\#(try json(counters)),"#
+                + #""transfers":[{"image":"a","workstation":"w","direction":"receive","percent":1,"bytes":2}],"#
+                + #""sessions":\#(try json([session, ended]))}"#)
+        let text = Metrics(status).text
         for line in [
-            "# HELP imgserv_sent_bytes_total Bytes of images sent.", "# TYPE imgserv_sent_bytes_total counter",
+            "# HELP imgserv_sent_bytes_total Bytes of images sent.",
+            "# TYPE imgserv_sent_bytes_total counter",
             "imgserv_sent_bytes_total 18446744073709551615", "imgserv_hosted_sessions{state=\"running\"} 1",
             "imgserv_participants{state=\"receiving\"} 2", "imgserv_participants{state=\"lost\"} 0",
             "imgserv_session_progress_ratio{session=\"a\\\"b\\\\c\\nd\"} 0.125",
@@ -223,7 +236,8 @@ private struct Document: Decodable {
     }
 
     @Test(arguments: [
-        ("10.0.0.1", "http://10.0.0.1:8998"), ("10.0.0.1:80", "http://10.0.0.1:80"), ("srv", "http://srv:8998"),
+        ("10.0.0.1", "http://10.0.0.1:8998"), ("10.0.0.1:80", "http://10.0.0.1:80"),
+        ("srv", "http://srv:8998"),
         ("fd00::1", "http://[fd00::1]:8998"), ("[fd00::1]:443", "http://[fd00::1]:443"),
         ("https://srv.example/", "https://srv.example:8998"), ("HTTPS://srv:443", "https://srv:443"),
     ]) func serversAreNamed(_ text: String, _ url: String) throws {
@@ -235,13 +249,15 @@ private struct Document: Decodable {
         #expect(try ServerAddress(parsing: "http://srv", isSecure: true) == .network("http://srv:8998"))
     }
 
-    @Test(arguments: ["", "a b", "srv:", "srv:0", "srv:99999", "srv:x", "[srv]", "[fd00::1", "a/b", "u@h", "ftp://x"])
+    @Test(arguments: [
+        "", "a b", "srv:", "srv:0", "srv:99999", "srv:x", "[srv]", "[fd00::1", "a/b", "u@h", "ftp://x",
+    ])
     func whatIsNoServerIsRefused(_ text: String) {
         #expect(throws: ServerError.self) { try ServerAddress(parsing: text) }
     }
 
-    @Test func aSessionInWords() {
-        var session = SessionView.made("lab1")
+    @Test func aSessionInWords() throws {
+        var session = try SessionView.made("lab1")
         session.registered = 3
         session.needed = 2
         session.standing = "3/2"
@@ -254,12 +270,13 @@ private struct Document: Decodable {
         session.percent = 45.25
         session.rate = 93_100_000
         session.eta = 75
-        session.participants = [.made("receiving"), .made("finished")]
+        session.participants = try ["receiving", "finished"].map(SessionView.Participant.made)
         session.participants[1].name = "long-name"
         session.participants[1].result = "done in 5 s\u{1b}[31m"
         let lines = StatusText.lines(of: session)
         #expect(lines[0] == "lab1: running, 3/2 registered/still needed, 45.3 %, 93.1 MB/s, 75 s left, a.img")
-        #expect(lines[1] == "  pc         52:54:00:00:00:01  10.0.0.1  receiving  50.0 %  1.00 MB/s  0.5 % lost")
+        #expect(
+            lines[1] == "  pc         52:54:00:00:00:01  10.0.0.1  receiving  50.0 %  1.00 MB/s  0.5 % lost")
         #expect(lines[2].hasPrefix("  long-name  52:54:00:00:00:01  10.0.0.1  finished   50.0 %"))
         #expect(!lines[2].contains("\u{1b}"))
     }
@@ -268,18 +285,29 @@ private struct Document: Decodable {
     func durations(_ seconds: UInt64, _ text: String) { #expect(StatusText.duration(seconds) == text) }
 }
 
+/// Values as the server writes them: the types have no initializers for others.
+private func made<T: Decodable>(_ json: String) throws -> T {
+    try JSONDecoder().decode(T.self, from: Data(json.utf8))
+}
+
+private func json(_ value: some Encodable) throws -> String {
+    String(decoding: try JSONEncoder().encode(value), as: UTF8.self)
+}
+
 extension SessionView {
-    static func made(_ name: String) -> SessionView {
-        SessionView(
-            id: 1, name: name, state: .registering, image: "a.img", registered: 0, needed: 1, standing: "0/1",
-            percent: 0, rate: 0, createdAt: 0, participants: [])
+    fileprivate static func made(_ name: String) throws -> SessionView {
+        var session: SessionView = try ServerTests.made(
+            #"{"id":1,"name":"x","state":"registering","image":"a.img","registered":0,"needed":1,"standing":"0/1","#
+                + #""percent":0,"rate":0,"createdAt":0,"participants":[]}"#)
+        session.name = name
+        return session
     }
 }
 
 extension SessionView.Participant {
-    static func made(_ state: String) -> SessionView.Participant {
-        SessionView.Participant(
-            name: "pc", mac: "52:54:00:00:00:01", address: "10.0.0.1", state: state, percent: 50,
-            chunksNeeded: 2, chunksDone: 1, writeRate: 1_000_000, lost: 0.5)
+    fileprivate static func made(_ state: String) throws -> SessionView.Participant {
+        try ServerTests.made(
+            #"{"name":"pc","mac":"52:54:00:00:00:01","address":"10.0.0.1","state":"\#(state)","percent":50,"#
+                + #""chunksNeeded":2,"chunksDone":1,"writeRate":1000000,"lost":0.5}"#)
     }
 }

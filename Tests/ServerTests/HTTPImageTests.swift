@@ -33,7 +33,8 @@ import TestSupport
                         == "bytes \(expected.startIndex)-\(expected.endIndex - 1)/\(made.file.count)")
             }
             // A range of another file than this one is the whole file.
-            #expect(try server.authorized("GET", path, ["Range: bytes=0-0", "If-Range: \"x\""]).status == 200)
+            #expect(
+                try server.authorized("GET", path, ["Range: bytes=0-0", "If-Range: \"x\""]).status == 200)
             let beyond = try server.authorized("GET", path, ["Range: bytes=\(made.file.count)-"])
             #expect(beyond.status == 416)
             #expect(beyond.headers["content-range"] == "bytes */\(made.file.count)")
@@ -58,14 +59,18 @@ import TestSupport
             #expect(asked.status == 403)
             #expect(try server.authorized("GET", "/api/v1/images/a.img/content").body == first.file)
         }
-        try TestServer.with { $0.uploads = .overwrite } _: { server in
+        try TestServer.with {
+            $0.uploads = .overwrite
+        } _: { server in
             #expect(try server.authorized("PUT", "/api/v1/images/a.img", body: first.file).status == 201)
             #expect(try server.authorized("PUT", "/api/v1/images/a.img", body: second.file).status == 409)
             let asked = try server.authorized("PUT", "/api/v1/images/a.img?overwrite=1", body: second.file)
             #expect(asked.status == 201)
             #expect(try server.authorized("GET", "/api/v1/images/a.img/content").body == second.file)
         }
-        try TestServer.with { $0.uploads = .no } _: { server in
+        try TestServer.with {
+            $0.uploads = .no
+        } _: { server in
             #expect(try server.authorized("PUT", "/api/v1/images/a.img", body: first.file).status == 403)
         }
     }
@@ -76,7 +81,8 @@ import TestSupport
         let half = Array(made.file[..<(made.file.count / 2)])
         try TestServer.with { server in
             func left() throws -> String { try run("ls", "-A", "\(server.directory)/images") }
-            let start = "PUT /api/v1/images/a.img HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer \(server.token)\r\n"
+            let start =
+                "PUT /api/v1/images/a.img HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer \(server.token)\r\n"
             let announced = try server.connect()
             try announced.send(start + "Content-Length: \(made.file.count)\r\n\r\n")
             try announced.send(half)
@@ -98,17 +104,23 @@ import TestSupport
             #expect(try left() == "")
             // The name is free again.
             #expect(try server.authorized("PUT", "/api/v1/images/a.img", body: made.file).status == 201)
-            #expect(try server.daemon.events(before: nil, limit: 10, mac: nil).contains { $0.text.contains("failed") })
+            #expect(
+                try server.daemon.events(before: nil, limit: 10, mac: nil).contains {
+                    $0.text.contains("failed")
+                })
         }
     }
 
     @Test(arguments: [
-        "..%2f..%2fetc%2fpasswd", "..%2F..%2Fetc%2Fpasswd", "%2e%2e", ".hidden", "%2fetc%2fpasswd", "a%00b", "%ff",
+        "..%2f..%2fetc%2fpasswd", "..%2F..%2Fetc%2Fpasswd", "%2e%2e", ".hidden", "%2fetc%2fpasswd", "a%00b",
+        "%ff",
         "..%5c..%5cetc", "a%0ab", "%20a",
     ])
     func namesDoNotLeadOutOfTheCatalogue(_ name: String) throws {
         try TestServer.with { server in
-            for (method, rest) in [("GET", ""), ("GET", "/content"), ("HEAD", "/content"), ("DELETE", ""), ("PUT", "")] {
+            for (method, rest) in [
+                ("GET", ""), ("GET", "/content"), ("HEAD", "/content"), ("DELETE", ""), ("PUT", ""),
+            ] {
                 let answer = try server.authorized(
                     method, "/api/v1/images/\(name)\(rest)", body: method == "PUT" ? [1, 2, 3] : nil)
                 #expect([400, 404].contains(answer.status), "\(method) \(name)\(rest): \(answer.status)")
@@ -121,7 +133,10 @@ import TestSupport
 
     @Test func dotsInTheMiddleOfAnAddressAreNoWayOut() throws {
         try TestServer.with { server in
-            for path in ["/../../etc/passwd", "/api/v1/images/../../../etc/passwd", "/api/v1/images/..", "//etc/passwd"] {
+            for path in [
+                "/../../etc/passwd", "/api/v1/images/../../../etc/passwd", "/api/v1/images/..",
+                "//etc/passwd",
+            ] {
                 let answer = try server.authorized("GET", path)
                 #expect([400, 404].contains(answer.status), "\(path): \(answer.status)")
             }

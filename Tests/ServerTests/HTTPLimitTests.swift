@@ -40,7 +40,8 @@ import TestSupport
                 // A server that hangs up in the middle of what it refuses has refused it as well.
                 let client = try server.connect()
                 try? client.send(
-                    (["GET /api/v1/status HTTP/1.1", "Host: x"] + headers).joined(separator: "\r\n") + "\r\n\r\n")
+                    (["GET /api/v1/status HTTP/1.1", "Host: x"] + headers).joined(separator: "\r\n")
+                        + "\r\n\r\n")
                 let said = String(decoding: try client.readToEnd(), as: UTF8.self)
                 #expect(said.isEmpty || said.hasPrefix("HTTP/1.1 400"), "\(said.prefix(100))")
             }
@@ -82,9 +83,11 @@ import TestSupport
             try made.store(at: "\(server.directory)/images/a.img")
             let client = try server.connect()
             try client.send(
-                "GET /api/v1/images/a.img/content HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer \(server.token)\r\n\r\n")
+                "GET /api/v1/images/a.img/content HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer \(server.token)\r\n\r\n"
+            )
             func isOpen() throws -> Bool {
-                try run("sh", "-c", "ls -l /proc/\(ThisProcess.pid)/fd").contains("\(server.directory)/images/a.img")
+                try run("sh", "-c", "ls -l /proc/\(ThisProcess.pid)/fd").contains(
+                    "\(server.directory)/images/a.img")
             }
             try expectSoon("the file is being sent") { try isOpen() }
             try expectSoon("the file is closed") { try !isOpen() }
@@ -142,7 +145,8 @@ import TestSupport
         ("{}", "the request lacks the field 'name'"),
         (#"{"name":7}"#, "the field 'name' is not of type String"),
         (#"{"name":"x","clients":"many"}"#, "the field 'clients' is not of type Int"),
-        (#"{"name":"x"}"#, "a session needs an image"), (#"{"name":"x","image":"no"}"#, "there is no image no"),
+        (#"{"name":"x"}"#, "a session needs an image"),
+        (#"{"name":"x","image":"no"}"#, "there is no image no"),
         (String(repeating: "[", count: 100_000), "the request"),
     ]) func jsonIsReadWithCare(_ body: String, _ sentence: String) throws {
         try TestServer.with { server in
@@ -152,7 +156,10 @@ import TestSupport
         }
     }
 
-    @Test(arguments: ["GET /\r\n\r\n", "\u{0}\u{1}\u{2}\r\n\r\n", "GET / HTTP/1.1\r\nHost x\r\n\r\n", "GET / HTTP/9.9\r\n\r\n"])
+    @Test(arguments: [
+        "GET /\r\n\r\n", "\u{0}\u{1}\u{2}\r\n\r\n", "GET / HTTP/1.1\r\nHost x\r\n\r\n",
+        "GET / HTTP/9.9\r\n\r\n",
+    ])
     func noiseIsNoRequest(_ noise: String) throws {
         try TestServer.with { server in
             let client = try server.connect()
@@ -179,7 +186,9 @@ import TestSupport
             let start = MonotonicClock.now()
             server.service.stop()
             stopped = MonotonicClock.now() - start
-            try expectSoon("the upload's part is gone") { try run("ls", "-A", "\(server.directory)/images") == "" }
+            try expectSoon("the upload's part is gone") {
+                try run("ls", "-A", "\(server.directory)/images") == ""
+            }
             _ = idle
         }
         #expect(stopped < 4_500_000_000, "\(stopped) ns")

@@ -39,7 +39,7 @@ struct TestServer {
             let service = HTTPService(site: site)
             try service.start()
             defer { service.stop() }
-            guard let port = service.port else { throw CommandFailure("the service has no port") }
+            guard let port = service.port else { throw TestFailure("the service has no port") }
             let local = try ServerClient(.socket(configuration.socket))
             let token: NewToken = try local.send(.post, "tokens", TokenRequest(name: "test"))
             try body(
@@ -74,7 +74,8 @@ struct TestServer {
     /// Posts a form.
     func post(_ path: String, _ form: String, _ headers: [String] = []) throws -> RawAnswer {
         try ask(
-            "POST", path, ["Content-Type: application/x-www-form-urlencoded"] + headers, body: Array(form.utf8))
+            "POST", path, ["Content-Type: application/x-www-form-urlencoded"] + headers,
+            body: Array(form.utf8))
     }
 
     /// Makes an administrator.
@@ -85,15 +86,18 @@ struct TestServer {
     /// Logs in and gives the cookie as a header.
     func logIn(_ name: String, _ password: String) throws -> String {
         let answer = try post("/login", "name=\(name)&password=\(password)")
-        guard answer.status == 303, let cookie = answer.headers["set-cookie"]?.split(separator: ";").first else {
-            throw CommandFailure("the login has failed: \(answer.status) \(answer.text)")
+        guard answer.status == 303, let cookie = answer.headers["set-cookie"]?.split(separator: ";").first
+        else {
+            throw TestFailure("the login has failed: \(answer.status) \(answer.text)")
         }
         return "Cookie: \(cookie)"
     }
 }
 
-extension CommandFailure {
-    init(_ text: String) { self.init(description: text) }
+/// Why a test cannot go on.
+struct TestFailure: Error, CustomStringConvertible {
+    let description: String
+    init(_ description: String) { self.description = description }
 }
 
 /// The monotonic clock, and what a test adds to it.
@@ -131,7 +135,7 @@ final class RawClient {
         try poller.change(connection.number, token: 1, readiness)
         var events: [Poller.Event] = []
         try poller.wait(until: MonotonicClock.now() + Self.patience, into: &events)
-        guard !events.isEmpty else { throw CommandFailure("the server neither takes nor gives anything") }
+        guard !events.isEmpty else { throw TestFailure("the server neither takes nor gives anything") }
     }
 
     func send(_ text: String) throws { try send(Array(text.utf8)) }
@@ -157,8 +161,11 @@ final class RawClient {
         while true {
             let received: Transfer
             do {
-                received = unsafe try buffer.withUnsafeMutableBytes { unsafe try connection.receive(into: $0) }
-            } catch where error.errno == .connectionReset {
+                received = unsafe try buffer.withUnsafeMutableBytes {
+                    unsafe try connection.receive(into: $0)
+                }
+            } catch let error as SystemError where error.description.hasSuffix("Connection reset by peer") {
+                // The server has hung up while more was coming.
                 return all
             }
             switch received {
@@ -173,11 +180,13 @@ final class RawClient {
     func answer(to method: String = "GET") throws -> RawAnswer {
         let all = try readToEnd()
         guard let gap = all.firstRange(of: Array("\r\n\r\n".utf8)) else {
-            throw CommandFailure("no answer, but '\(String(decoding: all, as: UTF8.self))'")
+            throw TestFailure("no answer, but '\(String(decoding: all, as: UTF8.self))'")
         }
         let lines = String(decoding: all[..<gap.lowerBound], as: UTF8.self).split(separator: "\r\n")
         let words = lines[0].split(separator: " ")
-        guard words.count >= 2, let status = Int(words[1]) else { throw CommandFailure("no answer: \(lines[0])") }
+        guard words.count >= 2, let status = Int(words[1]) else {
+            throw TestFailure("no answer: \(lines[0])")
+        }
         var headers: [String: String] = [:]
         for line in lines.dropFirst() {
             let parts = line.split(separator: ":", maxSplits: 1)
@@ -186,7 +195,7 @@ final class RawClient {
         var body = Array(all[gap.upperBound...])
         if let length = headers["content-length"].flatMap({ Int($0) }), method != "HEAD" {
             guard body.count >= length else {
-                throw CommandFailure("the answer ends after \(body.count) of \(length) bytes")
+                throw TestFailure("the answer ends after \(body.count) of \(length) bytes")
             }
             body = Array(body[..<length])
         }

@@ -60,7 +60,10 @@ import imgserv
 @Suite(.timeLimit(.minutes(10))) struct ProgramTests {
     @Test(arguments: [
         (["stop"], 2, "Missing expected argument '<name>'"),
-        (["status", "--socket", "/nowhere/s"], 1, "imgserv: no imaging server runs here (nothing answers at /nowhere/s)"),
+        (
+            ["status", "--socket", "/nowhere/s"], 1,
+            "imgserv: no imaging server runs here (nothing answers at /nowhere/s)"
+        ),
         (["list", "-i", "127.0.0.9:1"], 1, "imgserv: no imaging server answers at http://127.0.0.9:1"),
         (["stop", "x", "-i", "a b"], 1, "imgserv: 'a b' names no server"),
         (["user", "add", "a b"], 1, "imgserv: a name has 1 to 64 letters, digits or any of . _ @ -"),
