@@ -16,9 +16,8 @@ let crypto = Target.Dependency.product(name: "Crypto", package: "swift-crypto")
 let system = Target.Dependency.product(name: "SystemPackage", package: "swift-system")
 let arguments = Target.Dependency.product(name: "ArgumentParser", package: "swift-argument-parser")
 
-func target(
-    _ name: String, _ dependencies: [Target.Dependency], resources: [Resource]? = nil
-) -> Target {
+            // The console's pages, style and script and the API's document are part of the program.
+            resources: [.embedInCode("Console/Pages"), .embedInCode("HTTP/openapi.json")]),
     .target(name: name, dependencies: dependencies, resources: resources, swiftSettings: strict)
 }
 
@@ -55,6 +54,11 @@ let package = Package(
         .package(url: "https://github.com/hummingbird-project/hummingbird", from: "2.28.1", traits: []),
         .package(url: "https://github.com/hummingbird-project/swift-mustache", from: "2.1.1"),
         .package(url: "https://github.com/swift-server/async-http-client", from: "1.37.0"),
+        // What Hummingbird is made of, where the server says more than Hummingbird's own words can.
+        .package(url: "https://github.com/apple/swift-nio.git", from: "2.101.2"),
+        .package(url: "https://github.com/apple/swift-nio-ssl.git", from: "2.37.6"),
+        .package(url: "https://github.com/apple/swift-http-types.git", from: "1.8.0", traits: []),
+        .package(url: "https://github.com/swift-server/swift-service-lifecycle.git", from: "2.13.0"),
     ],
     targets: [
         // C: a module map and a shim of what Swift cannot call.
@@ -95,12 +99,23 @@ let package = Package(
                 .product(name: "Logging", package: "swift-log"),
                 .product(name: "GRDB", package: "GRDB.swift"),
                 .product(name: "Hummingbird", package: "hummingbird"),
+                .product(name: "HummingbirdCore", package: "hummingbird"),
                 .product(name: "HummingbirdTLS", package: "hummingbird"),
+                .product(name: "HTTPTypes", package: "swift-http-types"),
+                .product(name: "NIOCore", package: "swift-nio"),
+                .product(name: "NIOPosix", package: "swift-nio"),
+                .product(name: "NIOHTTP1", package: "swift-nio"),
+                .product(name: "NIOSSL", package: "swift-nio-ssl"),
+                .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
                 .product(name: "Mustache", package: "swift-mustache"),
                 .product(name: "AsyncHTTPClient", package: "async-http-client"),
             ],
+<<<<<<< HEAD
             // The console's pages, style and script are part of the program: nothing to install beside it.
             resources: [.embedInCode("Console/Pages")]),
+=======
+            resources: [.embedInCode("HTTP/openapi.json")]),
+>>>>>>> ec88401a41e904c08ffabd7067c6ba79a8e5ff44
 
         // Programs.
         program("img", ["Imaging", "Fixup", "Linux", "Blocks", "CNewt", arguments]),

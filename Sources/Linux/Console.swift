@@ -26,6 +26,9 @@ package enum Console {
     /// Writes text and a line end to standard error.
     package static func error(_ line: String) { write(line + "\n", to: 2) }
 
+    /// Writes text as it is to standard error.
+    package static func write(toErrors text: String) { write(text, to: 2) }
+
     /// Whether standard output is a terminal.
     package static var isTerminal: Bool { isatty(1) == 1 }
 

@@ -52,6 +52,9 @@ package enum PrivateFile {
         }
     }
 
+    /// Makes the directory that `path` is in, likewise.
+    package static func makeParent(of path: String) throws(SystemError) { try makeDirectory(parent(path)) }
+
     private static func openIfPresent(_ path: String) throws(SystemError) -> Descriptor? {
         do throws(SystemError) {
             return try Descriptor(opening: path, [.readOnly, .noFollow])
