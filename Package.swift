@@ -16,8 +16,9 @@ let crypto = Target.Dependency.product(name: "Crypto", package: "swift-crypto")
 let system = Target.Dependency.product(name: "SystemPackage", package: "swift-system")
 let arguments = Target.Dependency.product(name: "ArgumentParser", package: "swift-argument-parser")
 
-            // The console's pages, style and script and the API's document are part of the program.
-            resources: [.embedInCode("Console/Pages"), .embedInCode("HTTP/openapi.json")]),
+func target(
+    _ name: String, _ dependencies: [Target.Dependency], resources: [Resource]? = nil
+) -> Target {
     .target(name: name, dependencies: dependencies, resources: resources, swiftSettings: strict)
 }
 
@@ -110,12 +111,8 @@ let package = Package(
                 .product(name: "Mustache", package: "swift-mustache"),
                 .product(name: "AsyncHTTPClient", package: "async-http-client"),
             ],
-<<<<<<< HEAD
-            // The console's pages, style and script are part of the program: nothing to install beside it.
-            resources: [.embedInCode("Console/Pages")]),
-=======
-            resources: [.embedInCode("HTTP/openapi.json")]),
->>>>>>> ec88401a41e904c08ffabd7067c6ba79a8e5ff44
+            // The console's pages, style and script and the API's document are part of the program.
+            resources: [.embedInCode("Console/Pages"), .embedInCode("HTTP/openapi.json")]),
 
         // Programs.
         program("img", ["Imaging", "Fixup", "Linux", "Blocks", "CNewt", arguments]),
