@@ -4,6 +4,7 @@
 #include <time.h>
 #include <pthread.h>
 #include <spawn.h>
+#include <stdio.h>
 #include <sys/random.h>
 
 ssize_t clinux_getrandom(void *buffer, size_t count) { return getrandom(buffer, count, 0); }
@@ -25,6 +26,7 @@ int clinux_blkpg(int fd, int operation, int number, long long start, long long l
 #include <errno.h>
 #include <fcntl.h>
 #include <spawn.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 extern char **environ;
@@ -104,4 +106,8 @@ int64_t clinux_seconds_until(int hour, int minute, int64_t moment) {
         if (seconds > 0) return seconds;
     }
     return 86400;
+}
+
+int clinux_rename_to_new(int directory, const char *from, const char *to) {
+    return renameat2(directory, from, directory, to, RENAME_NOREPLACE);
 }

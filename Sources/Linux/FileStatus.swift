@@ -46,6 +46,8 @@ package struct FileStatus: Sendable {
     /// The device that the file stands for, if it is a device node.
     package let represents: DeviceNumber
     package let inode: UInt64
+    /// When its content was changed last, in nanoseconds since 1970.
+    package let modified: Int64
 
     /// Follows symbolic links.
     package init(of path: String) throws(SystemError) {
@@ -61,7 +63,7 @@ package struct FileStatus: Sendable {
         self.init(facts)
     }
 
-    private init(_ facts: stat) {
+    init(_ facts: stat) {
         switch facts.st_mode & S_IFMT {
         case S_IFREG: kind = .regularFile
         case S_IFDIR: kind = .directory
@@ -72,6 +74,7 @@ package struct FileStatus: Sendable {
         device = DeviceNumber(combined: UInt64(facts.st_dev))
         represents = DeviceNumber(combined: UInt64(facts.st_rdev))
         inode = UInt64(facts.st_ino)
+        modified = Int64(facts.st_mtim.tv_sec) * 1_000_000_000 + Int64(facts.st_mtim.tv_nsec)
     }
 }
 

@@ -1,7 +1,6 @@
 // An image file as the host's source of frames.
 internal import Blocks
 package import ImageFormat
-internal import Linux
 internal import SessionTransport
 
 /// Serves the frames of an image file as they stand in it.
@@ -15,7 +14,7 @@ package final class ImageFileFrames: FrameProvider {
     package init(path: String) throws {
         self.path = path
         do {
-            image = try ImageFileReader(FileBytes(path: path))
+            image = try ImageFileReader(ImageFileBytes(path: path))
         } catch let error as DecodeError {
             throw ServerError("\(path) is not a usable image: \(error)")
         }
@@ -35,26 +34,5 @@ package final class ImageFileFrames: FrameProvider {
         } catch let error as DecodeError {
             throw ServerError("\(path) is damaged: \(error)")
         }
-    }
-}
-
-private final class FileBytes: ImageBytes {
-    let byteCount: UInt64
-    private let file: Descriptor
-
-    init(path: String) throws(SystemError) {
-        file = try Descriptor(opening: path, .readOnly)
-        byteCount = try file.size()
-    }
-
-    /// What follows a frame is read ahead that far: frames are mostly asked for in the order of the file.
-    private static let ahead = 16 << 20
-    /// Room for a seal behind each frame.
-    private static let seal = 64
-
-    func read(_ count: Int, at offset: UInt64) throws -> [UInt8] {
-        let bytes = try file.read(count, at: offset, spare: FileBytes.seal)
-        file.readAhead(FileBytes.ahead, at: offset + UInt64(count))
-        return bytes
     }
 }

@@ -280,7 +280,7 @@ package struct AnnounceMessage: Equatable, Sendable {
     }
 
     /// Reads the fields of an announcement, which nobody may believe yet.
-    init(unverified bytes: RawSpan) throws(DecodeError) {
+    package init(unverified bytes: RawSpan) throws(DecodeError) {
         guard bytes.byteCount <= maximumDiscoveryBytes else {
             throw .invalid("an ANNOUNCE of \(bytes.byteCount) bytes")
         }

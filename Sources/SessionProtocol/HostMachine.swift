@@ -14,7 +14,7 @@ package struct HostMachine: ~Copyable {
     /// The host this one has given way to (HostRivals.swift).
     package internal(set) var otherHost: FoundHost?
 
-    let configuration: HostConfiguration
+    private(set) var configuration: HostConfiguration
     let hostKey: PublicKey
     let sessionKey: PublicKey
     private var outputs: [HostOutput] = []
@@ -170,6 +170,12 @@ package struct HostMachine: ~Copyable {
         case .announce: hearHost(bytes, from: from, now: now)
         case .symbol, .beacon, nil: break
         }
+    }
+
+    /// From now on the data plane may take at most `rate` bytes of UDP payload per second.
+    package mutating func setCeiling(_ rate: UInt64) {
+        configuration.rate = max(rate, 1)
+        limitRate()
     }
 
     /// Starts at once with whoever is there; without anybody it only says so.

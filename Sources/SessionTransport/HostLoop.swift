@@ -1,4 +1,5 @@
 // The one thread of a host that touches its machine and its sockets.
+internal import Blocks
 internal import Linux
 internal import SessionProtocol
 internal import SystemPackage
@@ -113,6 +114,12 @@ final class HostLoop {
     private func followOrders() {
         let order = orders()
         for sentence in order.sentences { machine.notify(sentence, now: MonotonicClock.now()) }
+        if let rate = order.rate { machine.setCeiling(rate) }
+        for datagram in order.datagrams {
+            datagram.bytes.withBytes {
+                machine.discovery($0, from: datagram.from, now: MonotonicClock.now())
+            }
+        }
         if order.startNow { machine.startNow(now: MonotonicClock.now()) }
         if let reason = order.stopReason { machine.stop(reason: reason, now: MonotonicClock.now()) }
     }

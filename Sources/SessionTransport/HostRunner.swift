@@ -1,5 +1,5 @@
 // Drives a HostMachine with sockets, a clock and a frame provider.
-internal import Linux
+package import Linux
 package import SessionProtocol
 internal import Synchronization
 
@@ -14,6 +14,7 @@ package final class HostRunner: Sendable {
     /// Where data goes: group and UDP port.
     package let dataEndpoint: Endpoint
 
+    private let settings: HostSettings
     private let configuration: HostConfiguration
     private let startDelay: UInt64?
     private let sockets: HostSockets
@@ -57,6 +58,7 @@ package final class HostRunner: Sendable {
         fingerprint = settings.hostKey.publicKey.fingerprint
         endpoint = Endpoint(Address(sockets.address), port: sockets.controlPort)
         dataEndpoint = Endpoint(sockets.group, port: sockets.dataPort)
+        self.settings = settings
         self.configuration = configuration
         startDelay = settings.startDelay
         self.sockets = sockets
@@ -107,6 +109,28 @@ package final class HostRunner: Sendable {
         wakeup.signal()
     }
 
+    /// From now on the session may take at most `megabits` Mbit/s of the network, headers included; nil: all that the
+    /// settings allow.
+    ///
+    /// May be called from any thread, also before `run`.
+    package func limit(megabits: Int?) {
+        let rate = settings.payloadRate(linkMegabits: sockets.linkMegabits, limit: megabits)
+        orders.withLock { $0.rate = rate }
+        wakeup.signal()
+    }
+
+    /// Speed in Mbit/s of the link it sends by; nil where the driver does not know.
+    package var linkMegabits: Int? { sockets.linkMegabits }
+
+    /// Takes a datagram of discovery that somebody else received for it: of several hosts on one machine only one hears
+    /// what is sent to the machine's address.
+    ///
+    /// May be called from any thread.
+    package func deliver(_ datagram: [UInt8], from sender: SocketAddress) {
+        orders.withLock { $0.add(datagram, from: Endpoint(sender)) }
+        wakeup.signal()
+    }
+
     /// What a screen shows; at most a tenth of a second old while the session runs.
     package var snapshot: (session: SessionSnapshot, participants: [ParticipantSnapshot]) {
         published.withLock { $0 }
@@ -117,14 +141,23 @@ package final class HostRunner: Sendable {
 struct HostOrders: Sendable {
     var stopReason: String?
     var startNow = false
+    /// The new ceiling of the data plane in bytes of UDP payload per second.
+    var rate: UInt64?
+    private(set) var datagrams: [(bytes: [UInt8], from: Endpoint)] = []
     private(set) var sentences: [String] = []
 
     /// Sentences that wait for the loop; beyond it the oldest are dropped.
     private static let mostSentences = 256
+    /// Questions of discovery that wait for the loop; more are dropped, who asks asks again.
+    private static let mostDatagrams = 64
 
     mutating func add(_ sentence: String) {
         if sentences.count == HostOrders.mostSentences { sentences.removeFirst() }
         sentences.append(sentence)
+    }
+
+    mutating func add(_ datagram: [UInt8], from sender: Endpoint) {
+        if datagrams.count < HostOrders.mostDatagrams { datagrams.append((datagram, sender)) }
     }
 
     mutating func take() -> HostOrders {

@@ -19,12 +19,13 @@ package enum HostSearch {
     /// `interface` or on all; nil: nobody has, or `isCancelled` holds.
     ///
     /// It is asked for several times. Whoever answers is returned a second later: others may contradict it until then.
-    /// A session that has ended does not count. Blocks the calling thread, in whose network namespace it looks; afterwards
+    /// A session that has ended does not count. With `pinned` only hosts with that key do. Blocks the calling thread, in whose network namespace it looks; afterwards
     /// no socket is left.
     ///
     /// - Throws: `TransportError` where there is no such interface, no discovery on this machine, or two hosts of the name.
     package static func find(
-        session: String, interface: String?, patience: UInt64, isCancelled: () -> Bool
+        session: String, interface: String?, pinned: Fingerprint? = nil, patience: UInt64,
+        isCancelled: () -> Bool
     ) throws -> FoundHost? {
         if let interface { _ = try HostInterface.named(interface, in: try NetworkInterface.all()) }
         let poller = try Poller()
@@ -49,6 +50,11 @@ package enum HostSearch {
                 finder.receive(event.token, into: buffer) { datagram, from in
                     guard other == nil, checks < mostChecks, AnnounceMessage.claims(session, in: datagram)
                     else { return }
+                    // Strangers must not use up the checks of the one that is looked for.
+                    if let pinned, (try? AnnounceMessage(unverified: datagram))?.hostKey.fingerprint != pinned
+                    {
+                        return
+                    }
                     checks += 1
                     guard let announce = try? AnnounceMessage(from: datagram), announce.state != .ended else {
                         return
@@ -64,6 +70,11 @@ package enum HostSearch {
             }
         }
         if let found, let other {
+            guard session != Specification.serverName else {
+                throw TransportError(
+                    "two imaging servers answer: \(found) and \(other); say which with SERVERKEY= or PROXYADDR="
+                )
+            }
             throw TransportError(
                 "two hosts announce the session \(session): \(found) and \(other); end one of them first")
         }

@@ -52,8 +52,10 @@ package struct HostSettings: Sendable {
     ///
     /// On the wire a datagram of 1440 bytes takes 98 more: UDP, IP and Ethernet headers, preamble and gap. Where the
     /// link does not say how fast it is, the losses of the participants and the kernel's own queues decide.
-    func payloadRate(linkMegabits: Int?) -> UInt64 {
-        let megabits = rate ?? linkMegabits ?? HostSettings.fastestLink
+    ///
+    /// `limit` is a share of the link, in Mbit/s, that others leave to this session.
+    func payloadRate(linkMegabits: Int?, limit: Int? = nil) -> UInt64 {
+        let megabits = min(rate ?? linkMegabits ?? HostSettings.fastestLink, limit ?? .max)
         return max(UInt64(clamping: megabits) &* 125_000 &* 1440 / 1538, 1440)
     }
 

@@ -105,6 +105,12 @@ package final class WorkConnection: Sendable {
         return ready.contains { $0.token == 1 }
     }
 
+    /// Sends what of a short last message the kernel takes at once, also after `cancel`; then the connection is of no use.
+    package func bid(_ farewell: [UInt8]) {
+        _ = unsafe farewell.withUnsafeBytes { unsafe try? connection.send($0) }
+        connection.finishSending()
+    }
+
     /// Nothing more is sent; what the peer still sends can be received.
     package func finishSending() { connection.finishSending() }
 

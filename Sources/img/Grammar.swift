@@ -13,14 +13,6 @@ package enum Grammar {
         case help, auto, info, dump, session, makel, makep, restorel, restorep, bootfix
         /// Delete, activate a partition: their words carry the slot's number, `pd3`.
         case pd, pa
-
-        /// Modes whose part of the product does not exist yet.
-        var isMissing: Bool {
-            switch self {
-            case .auto, .makep, .restorep: true
-            default: false
-            }
-        }
     }
 
     /// What a word of a mode becomes.
@@ -47,13 +39,8 @@ package enum Grammar {
         let mode = try self.mode(first)
         if mode == .help {
             return ["help"]
-                + (try words.dropFirst().map { word throws(UsageError) in
-                    let topic = try self.mode(word)
-                    if topic.isMissing { throw missing(topic) }
-                    return topic.rawValue
-                })
+                + (try words.dropFirst().map { word throws(UsageError) in try self.mode(word).rawValue })
         }
-        if mode.isMissing { throw missing(mode) }
         var arguments = [mode.rawValue]
         var positional = 0
         if let slot = partitionSlot(first) {
@@ -110,13 +97,14 @@ package enum Grammar {
     private static func positionalCount(_ mode: Mode) -> Int {
         switch mode {
         case .makel, .restorel, .session, .info, .pd, .pa: 1
+        case .makep, .restorep: 2
         default: 0
         }
     }
 
     private static let valueOptions: Set<String> = [
         "--clients", "--compression", "--disks", "--exclude", "--file", "--interface", "--key", "--linger",
-        "--rate", "--restored", "--start", "--ttl", "--wait",
+        "--questions", "--rate", "--restored", "--server", "--start", "--ttl", "--wait",
     ]
 
     /// Whether the word cannot be a file or session name: `key=value` with a known key, in a place for a name.
@@ -145,6 +133,16 @@ package enum Grammar {
         switch mode {
         case .makel: return common.adding(["comp": .value(option: "--compression")])
         case .restorel: return common
+        case .makep:
+            return common.adding([
+                "comp": .value(option: "--compression"), "key": .value(option: "--key"),
+            ])
+        case .restorep: return common.adding(["key": .value(option: "--key")])
+        case .auto:
+            return [
+                "disks": .value(option: "--disks"), "key": .value(option: "--key"),
+                "server": .value(option: "--server"),
+            ]
         case .pd, .pa, .bootfix: return ["disks": .value(option: "--disks")]
         case .session:
             return common.adding([
@@ -163,8 +161,8 @@ package enum Grammar {
 
     private static func bareWords(_ mode: Mode) -> [String: Word] {
         switch mode {
-        case .makel: ["plan": .flag(["--plan"]), "whole": .flag(["--whole"])]
-        case .restorel: ["plan": .flag(["--plan"]), "verify": .flag(["--verify"])]
+        case .makel, .makep: ["plan": .flag(["--plan"]), "whole": .flag(["--whole"])]
+        case .restorel, .restorep: ["plan": .flag(["--plan"]), "verify": .flag(["--verify"])]
         case .session:
             [
                 "client": .flag(["--client"]), "master": .flag(["--master"]), "plan": .flag(["--plan"]),
@@ -203,8 +201,10 @@ package enum Grammar {
             case .flag, .missing: throw missing(word, mode)
             }
         }
-        if mode == .makel, let slot = numbered(word, "x") { return ["--exclude", slot] }
-        if mode == .restorel, numbered(word, "s") != nil || isMapping(word) { throw missing(word, mode) }
+        if mode == .makel || mode == .makep, let slot = numbered(word, "x") { return ["--exclude", slot] }
+        if mode == .restorel || mode == .restorep, numbered(word, "s") != nil || isMapping(word) {
+            throw missing(word, mode)
+        }
         if mode == .session, isTime(word) { return ["--start", word] }
         let words = bareWords(mode)
         guard let name = try match(word.lowercased(), among: Array(words.keys), as: "word"),
@@ -215,10 +215,6 @@ package enum Grammar {
         }
         guard case .flag(let arguments) = meaning else { throw missing(word, mode) }
         return arguments
-    }
-
-    private static func missing(_ mode: Mode) -> UsageError {
-        UsageError("'\(mode.rawValue)' belongs to a part of img that does not exist yet")
     }
 
     private static func missing(_ word: String, _ mode: Mode) -> UsageError {

@@ -16,6 +16,9 @@ struct Img: ParsableCommand {
               img session NAME [master|client] [clients=N [t=MIN]] [TIME] [comp=...] [if=INTERFACE] [disks=A,B]
               img makel FILE [comp=0-9|none|speed|balanced|size] [xN]... [disks=A,B] [whole] [plan]
               img restorel FILE [disks=A,B] [verify] [plan]
+              img auto [server=ADDRESS] [key=FINGERPRINT] [disks=A,B]
+              img makep SERVER NAME [comp=...] [xN]... [disks=A,B] [key=FINGERPRINT] [whole] [plan]
+              img restorep SERVER NAME [disks=A,B] [key=FINGERPRINT] [verify] [plan]
               img dump [geometry]
               img info [FILE]
               img pdN [disks=A] [plan]
@@ -26,7 +29,8 @@ struct Img: ParsableCommand {
             """,
         version: programVersion,
         subcommands: [
-            SessionCommand.self, MakeLocal.self, RestoreLocal.self, Dump.self, Info.self,
+            SessionCommand.self, MakeLocal.self, RestoreLocal.self, Auto.self, MakeOnServer.self,
+            RestoreFromServer.self, Dump.self, Info.self,
             DeletePartition.self, ActivatePartition.self, BootFixCommand.self,
         ])
 }

@@ -18,6 +18,15 @@ extension LocalRestore {
     }
 }
 
+extension ServerRestore.Result {
+    /// The image, what was proven, how much it was, how fast, and what to do next.
+    func summary(_ image: String, verified: Bool, _ figures: ProgressReport) -> String {
+        "\(image): every chunk restored, its hash proven\(verified ? ", read back and compared" : ""): "
+            + "\(contentBytes.asBytes) in \(figures.timeText), \(figures.ratesText)"
+            + "\nnext: type grub.s to make the disk bootable, then press Ctrl+Alt+Del"
+    }
+}
+
 extension SessionRestore.Result {
     /// The session, where its image is now, how much it was and how fast, and what to do next.
     func summary(_ session: String, _ figures: ProgressReport) -> String {

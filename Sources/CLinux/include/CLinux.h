@@ -59,6 +59,8 @@ int clinux_fallocate(int fd, int mode, off_t offset, off_t length);
 // struct tm holds a pointer, which would make every use of it unsafe.
 int64_t clinux_seconds_until(int hour, int minute, int64_t moment);
 int clinux_memfd_create(const char *name, unsigned int flags);
+// Gives `from` the name `to` in the same directory, which must not exist (renameat2(2), RENAME_NOREPLACE).
+int clinux_rename_to_new(int directory, const char *from, const char *to);
 
 // The request numbers are function-like macros.
 static const unsigned long clinux_BLKGETSIZE64 = BLKGETSIZE64;

@@ -130,8 +130,8 @@ package struct CapturePlan: Sendable {
         return items
     }
 
-    /// The disks with what is captured of each, for whoever shows it.
-    package var diskFigures: [ProgressReport.DiskFigures] {
+    /// The disks with what of `items` is captured of each, for whoever shows it.
+    package func diskFigures(_ items: [CaptureItem]) -> [ProgressReport.DiskFigures] {
         sources.indices.map { disk in
             let own = items.filter { $0.disk == disk }
             return ProgressReport.DiskFigures(

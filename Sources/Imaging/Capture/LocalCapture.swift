@@ -1,15 +1,22 @@
-// img makel: plan, then disks → image file.
-internal import Blocks
+// img makel and img makep: plan, then disks → image file, here or on the imaging server.
+package import Blocks
 internal import Disk
 internal import ImageFormat
 internal import Linux
 internal import Overlay
 internal import Synchronization
 
-/// A capture of this machine's disks into a file.
+/// A capture of this machine's disks into an image file.
 package final class LocalCapture: Sendable {
+    /// Where the image goes.
+    package enum Destination: Sendable {
+        case file(String)
+        /// The name of the image on a server, and the order it is captured by (0 where a person does).
+        case server(WorkServer, name: String, order: UInt64)
+    }
+
     package struct Options: Sendable {
-        package var path: String
+        package var destination: Destination
         /// A word of comp=.
         package var compression: String
         package var excludedSlots: Set<Int>
@@ -19,11 +26,11 @@ package final class LocalCapture: Sendable {
         package var creator: String
 
         package init(
-            path: String, compression: String, excludedSlots: Set<Int>, disks: [String]?,
+            to destination: Destination, compression: String, excludedSlots: Set<Int>, disks: [String]?,
             captureHibernated: Bool,
             creator: String
         ) {
-            self.path = path
+            self.destination = destination
             self.compression = compression
             self.excludedSlots = excludedSlots
             self.disks = disks
@@ -33,7 +40,9 @@ package final class LocalCapture: Sendable {
     }
 
     package struct Result: Sendable {
+        package let image: GUID
         package let contentBytes: UInt64
+        /// Bytes of the image file, or of the frames that were sent.
         package let fileBytes: UInt64
         package let frameCount: UInt64
         /// What could not be read and is zeros in the image.
@@ -50,6 +59,7 @@ package final class LocalCapture: Sendable {
     /// Ends a capture from another thread, while it is planned as well as while it runs.
     package final class Cancellation: Sendable {
         let mapping = MapInterruption()
+        let transfer = WorkStop()
         private let pipeline = Mutex<CapturePipeline?>(nil)
 
         package init() {}
@@ -57,6 +67,7 @@ package final class LocalCapture: Sendable {
         /// Ends the capture; it throws `reason`, no file is left, and the disks are as they were.
         package func cancel(_ reason: String) {
             mapping.interrupt(reason)
+            transfer.stop(reason)
             pipeline.withLock { $0 }?.cancel(reason)
         }
 
@@ -79,10 +90,19 @@ package final class LocalCapture: Sendable {
             throw ImagingError(
                 "comp= takes 0 to 9, none, speed, balanced or size, not '\(options.compression)'")
         }
-        guard !FileTree.exists(options.path) else {
-            throw ImagingError("\(options.path) exists already; an image never replaces a file")
+        var context = DiskInventory.Context()
+        switch options.destination {
+        case .file(let path):
+            guard !FileTree.exists(path) else {
+                throw ImagingError("\(path) exists already; an image never replaces a file")
+            }
+            context = DiskInventory.Context(imageFile: path)
+        case .server(_, let name, _):
+            guard (1...200).contains(name.utf8.count) else {
+                throw ImagingError("an image's name has 1 to 200 bytes")
+            }
         }
-        let disks = try LocalDisks(DiskInventory.Context(imageFile: options.path), words: options.disks)
+        let disks = try LocalDisks(context, words: options.disks)
         var request = CapturePlan.Request()
         request.excludedSlots = options.excludedSlots
         request.captureHibernated = options.captureHibernated
@@ -97,22 +117,29 @@ package final class LocalCapture: Sendable {
     /// The plan in lines.
     package var description: [String] { plan.description }
 
-    /// Captures; the file has its name only when this returns.
+    /// Captures; the image has its name only when this returns.
     package func run(_ progress: Progress) throws -> Result {
         // The outcome is thrown below; a flag that cannot be put back is worth an error only after a success.
         defer { try? plan.release() }
+        switch options.destination {
+        case .file(let path): return try run(progress, into: path)
+        case .server(let server, let name, let order):
+            let upload = ServerUpload(
+                ServerUpload.Request(
+                    server: server, image: name, order: order, identifier: try plan.manifest.identifier(),
+                    manifest: try plan.manifest.encoded(), existing: plan.existing, mostBytes: mostBytes),
+                stop: cancellation.transfer, progress: progress)
+            return try run(progress, over: upload, to: server)
+        }
+    }
+
+    private func run(_ progress: Progress, into path: String) throws -> Result {
         let content = try DiskContent(plan)
-        progress.begin(
-            .capturing, totalBytes: plan.manifest.usedBytes, totalChunks: plan.items.count,
-            disks: plan.diskFigures)
+        begin(progress, plan.items)
         let writer = try StoredImageWriter(
-            path: options.path, manifest: plan.manifest, existing: plan.existing)
-        let pipeline = CapturePipeline(
-            layout: plan.layout, compression: compression,
-            reader: RescuingReader(source: content, disks: plan.manifest.disks), progress: progress)
+            path: path, manifest: plan.manifest, existing: plan.existing)
         let outcome = Swift.Result {
-            try cancellation.begin(pipeline)
-            try unsafe pipeline.run(plan.items) { header, prefixAndHeader, payload in
+            try unsafe capture(plan.items, of: content, progress) { header, prefixAndHeader, payload in
                 try unsafe writer.write(header, prefixAndHeader: prefixAndHeader, payload: payload)
             }
         }
@@ -121,9 +148,87 @@ package final class LocalCapture: Sendable {
         progress.enter(.finishing)
         try plan.release()
         let (totals, byteCount) = try writer.finish()
-        let unreadable = UnreadableSectors(totals.unreadable, disks: plan.manifest.disks)
-        return Result(
+        return try result(
             contentBytes: totals.contentBytes, fileBytes: byteCount, frameCount: totals.frameCount,
-            unreadable: unreadable, warnings: unreadable.warnings { plan.sources[$0].disk.path })
+            unreadable: totals.unreadable)
     }
+
+    private func run(_ progress: Progress, over upload: ServerUpload, to server: WorkServer) throws -> Result
+    {
+        let content = try DiskContent(plan)
+        let sent = Mutex((bytes: UInt64(0), unreadable: Set<ClosingRecord.Unreadable>()))
+        let outcome = Swift.Result {
+            var (stored, key) = try upload.open()
+            progress.note(
+                "\(server.title) has the key \(key)"
+                    + (server.pinned == nil ? " (key= pins it)" : ", which is pinned"))
+            while true {
+                let items = plan.items.filter { !stored.contains($0.number) }
+                do {
+                    begin(progress, items)
+                    try unsafe capture(items, of: content, progress) { header, prefixAndHeader, payload in
+                        try unsafe upload.send(
+                            chunk: header.number, prefixAndHeader: prefixAndHeader, payload: payload)
+                        sent.withLock { sent in
+                            sent.bytes += UInt64(prefixAndHeader.count) + UInt64(header.payloadLength)
+                            for extent in header.unreadable {
+                                sent.unreadable.insert(
+                                    ClosingRecord.Unreadable(disk: header.disk, extent: extent))
+                            }
+                        }
+                    }
+                    progress.enter(.finishing)
+                    return try upload.finish(chunks: UInt64(plan.items.count), bytes: plan.manifest.usedBytes)
+                } catch let lost as any LostConnection {
+                    stored = try upload.comeBack(after: lost)
+                }
+            }
+        }
+        if case .failure(let error) = outcome { upload.abandon("\(error)") }
+        try content.close()
+        try outcome.get()
+        try plan.release()
+        let (bytes, unreadable) = sent.withLock { ($0.bytes, Array($0.unreadable)) }
+        return try result(
+            contentBytes: plan.manifest.usedBytes, fileBytes: bytes, frameCount: UInt64(plan.items.count),
+            unreadable: unreadable)
+    }
+
+    /// Runs the pipeline once.
+    private func capture(
+        _ items: [CaptureItem], of content: DiskContent, _ progress: Progress,
+        consume: (FrameHeader, [UInt8], UnsafeRawBufferPointer) throws -> Void
+    ) throws {
+        let pipeline = CapturePipeline(
+            layout: plan.layout, compression: compression,
+            reader: RescuingReader(source: content, disks: plan.manifest.disks), progress: progress)
+        try cancellation.begin(pipeline)
+        try unsafe pipeline.run(items, consume: consume)
+    }
+
+    private func begin(_ progress: Progress, _ items: [CaptureItem]) {
+        progress.begin(
+            .capturing, totalBytes: items.reduce(0) { $0 + UInt64($1.length) }, totalChunks: items.count,
+            disks: plan.diskFigures(items))
+    }
+
+    private func result(
+        contentBytes: UInt64, fileBytes: UInt64, frameCount: UInt64, unreadable: [ClosingRecord.Unreadable]
+    ) throws -> Result {
+        let unreadable = UnreadableSectors(unreadable, disks: plan.manifest.disks)
+        return Result(
+            image: try plan.manifest.identifier(), contentBytes: contentBytes, fileBytes: fileBytes,
+            frameCount: frameCount, unreadable: unreadable,
+            warnings: unreadable.warnings { plan.sources[$0].disk.path })
+    }
+
+    /// The most that the image file can become: what does not shrink is stored as it is.
+    private var mostBytes: UInt64 {
+        plan.manifest.usedBytes + UInt64(plan.items.count) * LocalCapture.frameOverhead
+            + LocalCapture.fileOverhead
+    }
+
+    /// Bytes of a frame's header and index entry, of which most need a twentieth; and of all else in a file.
+    private static let frameOverhead: UInt64 = 4 * KiB
+    private static let fileOverhead = 2 * MiB
 }

@@ -18,15 +18,17 @@ package final class Progress: Sendable {
     private let network = Mutex<(@Sendable () -> NetworkFigures?)?>(nil)
     private let isTold = Mutex(false)
 
-    /// Begins a job; `session` is nil for one between disks and a local file.
-    package convenience init(session: String? = nil) {
-        self.init(session: session, clock: { MonotonicClock.now() })
+    /// Begins a job; `session` is nil for one between disks and an image file, which may be the server's.
+    package convenience init(session: String? = nil, isWithServer: Bool = false) {
+        self.init(session: session, isWithServer: isWithServer, clock: { MonotonicClock.now() })
     }
 
     /// Begins a job whose time is that of `clock`, in nanoseconds since any moment.
-    package init(session: String? = nil, clock: @escaping @Sendable () -> UInt64) {
+    package init(
+        session: String? = nil, isWithServer: Bool = false, clock: @escaping @Sendable () -> UInt64
+    ) {
         self.clock = clock
-        standing = Mutex(ProgressStanding(session: session, now: clock()))
+        standing = Mutex(ProgressStanding(session: session, isWithServer: isWithServer, now: clock()))
     }
 
     /// From now on the job is in `state`; the counters go on.
@@ -50,6 +52,12 @@ package final class Progress: Sendable {
         }
         post(.report(report()))
     }
+
+    /// From now on the job is a part of this session.
+    package func join(session: String) { standing.withLock { $0.join(session) } }
+
+    /// The imaging server is asked again at `time` (of the job's clock); nil: now.
+    package func askAgain(at time: UInt64?) { standing.withLock { $0.asksAgainAt = time } }
 
     /// Counts a chunk of `disk` (its number in the image) whose `content` bytes are done.
     package func add(content: Int, disk: Int) {

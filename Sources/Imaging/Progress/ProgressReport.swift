@@ -6,6 +6,8 @@ package struct ProgressReport: Equatable, Sendable {
     package enum State: String, CaseIterable, Sendable {
         /// Looks at disks and asks file systems which blocks are used.
         case planning
+        /// Asks the imaging server what is to be done.
+        case asking
         /// Looks for the host of a session.
         case searching
         /// Waits for the start of a session.
@@ -31,7 +33,8 @@ package struct ProgressReport: Equatable, Sendable {
         package var isTransfer: Bool {
             switch self {
             case .capturing, .sending, .receiving, .restoring, .recording: true
-            case .planning, .searching, .waiting, .verifying, .finishing, .done, .failed: false
+            case .planning, .asking, .searching, .waiting, .verifying, .finishing, .done, .failed:
+                false
             }
         }
 
@@ -106,8 +109,10 @@ package struct ProgressReport: Equatable, Sendable {
     }
 
     package var state: State
-    /// The session's name; nil for a job between disks and a local file.
+    /// The session's name; nil for a job without one.
     package var session: String?
+    /// Whether what has no session comes from the imaging server, or goes there, and not a local file.
+    package var isWithServer = false
     /// Bytes of disk content done and in all; `totalBytes` is 0 until it is known.
     ///
     /// A master's are those that its machines have on their disks, on average.
@@ -146,6 +151,8 @@ package struct ProgressReport: Equatable, Sendable {
     package var stillNeeded: Int?
     /// Seconds until the session starts with whoever is there; nil where it does not wait for a time.
     package var startsIn: UInt64?
+    /// Seconds until the imaging server is asked again; nil where it is not waited for.
+    package var asksAgainIn: UInt64?
     /// Why the job has failed.
     package var error: String?
 

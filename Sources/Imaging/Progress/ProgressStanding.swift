@@ -29,14 +29,21 @@ struct ProgressStanding: Sendable {
     private var disk: RateMeter
     private var longDisk: RateMeter
 
-    init(session: String?, now time: UInt64) {
+    init(session: String?, isWithServer: Bool = false, now time: UInt64) {
         began = time
         stateBegan = time
         now = ProgressReport(.planning, session: session)
+        now.isWithServer = isWithServer
         wire = RateMeter(window: ProgressStanding.window, at: time)
         disk = RateMeter(window: ProgressStanding.window, at: time)
         longDisk = RateMeter(window: ProgressStanding.longWindow, at: time)
     }
+
+    /// From now on the job is a part of this session.
+    mutating func join(_ session: String) { now.session = session }
+
+    /// When the imaging server is asked again; nil where that is not waited for.
+    var asksAgainAt: UInt64?
 
     /// From `time` on the job is in `state`; the counters go on.
     mutating func enter(_ state: ProgressReport.State, now time: UInt64, _ network: NetworkFigures?) {
@@ -159,7 +166,7 @@ struct ProgressStanding: Sendable {
         // Content is on its way until it is flushed; where it was read back, it has been flushed before.
         case .finishing where transferred != nil && now.verifyTime == 0: report.transferTime += spent
         case .verifying: report.verifyTime += spent
-        case .planning, .searching, .waiting, .finishing, .done, .failed: break
+        case .planning, .asking, .searching, .waiting, .finishing, .done, .failed: break
         }
     }
 
@@ -171,6 +178,10 @@ struct ProgressStanding: Sendable {
         report.elapsed = elapsed(time)
         account(time, &report)
         report.disks = disks.map(\.figures)
+        if report.state == .asking, let asksAgainAt {
+            let left = asksAgainAt > time ? asksAgainAt - time : 0
+            report.asksAgainIn = (left + 999_999_999) / 1_000_000_000
+        }
         if report.state == .waiting {
             report.joined = registration?.joined
             report.stillNeeded = registration?.stillNeeded

@@ -22,7 +22,7 @@ extension ProgressReport {
 
     /// "wire 112 MB/s"; "file 112 MB/s" for a job with a local image file, whose frames it counts.
     package var wireText: String {
-        "\(session == nil ? "file" : "wire") \(wireMegabytes.withThreeDigits) MB/s"
+        "\(session == nil && !isWithServer ? "file" : "wire") \(wireMegabytes.withThreeDigits) MB/s"
     }
 
     /// "disk 13.4 GB/min".

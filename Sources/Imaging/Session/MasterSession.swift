@@ -1,5 +1,5 @@
 // img session NAME master: this machine's disks, captured while they are multicast to everybody who takes part.
-internal import Blocks
+package import Blocks
 internal import Disk
 internal import ImageFormat
 internal import Linux
@@ -41,6 +41,8 @@ package final class MasterSession: Sendable {
         package var planOnly = false
         /// Program and version, for the manifest.
         package var creator = "img"
+        /// Called with the session's key and image as soon as participants can be told of them.
+        package var whenHosting: (@Sendable (PublicKey, GUID) -> Void)?
 
         package init(name: String) { self.name = name }
     }
@@ -233,6 +235,7 @@ package final class MasterSession: Sendable {
             "session \(options.name.onScreen): \(plan.manifest.usedBytes.asBytes) in \(plan.existing.count) chunks, "
                 + "on \(interface.interface.name), \(runner.endpoint), data to \(runner.dataEndpoint)")
         progress.note("host key \(runner.fingerprint)")
+        options.whenHosting?(key.publicKey, image)
         progress.note(waiting)
         let opened = MonotonicClock.now()
         let register = Register(runner, progress)

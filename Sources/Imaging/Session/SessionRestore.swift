@@ -1,5 +1,5 @@
 // img session: a multicast session → disks, through the same pipeline as a restore from a file.
-internal import Blocks
+package import Blocks
 internal import Disk
 internal import ImageFormat
 internal import Linux
@@ -27,6 +27,11 @@ package final class SessionRestore: Sendable {
         /// The imaging server's address or name, where it is known: it is asked directly as well, so that it may be
         /// behind routers that pass no multicast.
         package var server: String?
+        /// The only host that is believed, and the only image that is taken, where an order says so.
+        package var hostKey: PublicKey?
+        package var image: GUID?
+        /// How long the host is searched for, in nanoseconds; nil: for ever.
+        package var patience: UInt64?
 
         /// Whether what comes is thrown away.
         fileprivate var discards: Bool { disks == ["discard"] }
@@ -46,6 +51,7 @@ package final class SessionRestore: Sendable {
     }
 
     package struct Result: Sendable {
+        package let image: GUID
         /// Bytes of content that were proven and written, or received and discarded.
         package let contentBytes: UInt64
         /// Disks written to; none for discard and for a recording.
@@ -86,6 +92,7 @@ package final class SessionRestore: Sendable {
         var settings = ParticipantSettings(name: options.name)
         settings.interface = options.interface
         settings.ttl = options.ttl
+        settings.searchPatience = options.patience
         if let server = options.server {
             do throws(NameError) {
                 settings.server = try IPAddress(resolving: server)
@@ -93,7 +100,9 @@ package final class SessionRestore: Sendable {
                 progress.note("the imaging server is not asked directly (PROXYADDR): \(error)", .warning)
             }
         }
-        if let key = options.key {
+        if let hostKey = options.hostKey {
+            settings.pinned = hostKey.fingerprint
+        } else if let key = options.key {
             guard let fingerprint = Fingerprint(key) else {
                 throw ImagingError("key= takes a fingerprint of 4 groups of 4 characters, not '\(key)'")
             }
@@ -163,6 +172,14 @@ package final class SessionRestore: Sendable {
     }
 
     private func restore(_ accepted: AcceptedSession) throws -> Result? {
+        let name = options.name.onScreen
+        if let wanted = options.hostKey, accepted.hostKey != wanted {
+            throw ImagingError("the host of session \(name) has not the key that the order names")
+        }
+        if let wanted = options.image, accepted.image != wanted {
+            throw ImagingError(
+                "session \(name) has the image \(accepted.image), not \(wanted), which the order names")
+        }
         let manifest: Manifest
         let layout: ChunkLayout
         do {
@@ -205,7 +222,7 @@ package final class SessionRestore: Sendable {
             lost = try discard(accepted.existing, layout)
         }
         return Result(
-            contentBytes: manifest.usedBytes, disks: plan?.assignments.map(\.target.path) ?? [],
+            image: accepted.image, contentBytes: manifest.usedBytes, disks: plan?.assignments.map(\.target.path) ?? [],
             recording: nil,
             warnings: UnreadableSectors(lost, disks: manifest.disks)
                 .warnings(of: discards ? "in what was received" : "on the disk") { disk in
@@ -246,7 +263,7 @@ package final class SessionRestore: Sendable {
         runner.need(accepted.existing)
         let recorded = try recording.run()
         return Result(
-            contentBytes: recorded.contentBytes, disks: [], recording: recorded,
+            image: accepted.image, contentBytes: recorded.contentBytes, disks: [], recording: recorded,
             warnings: UnreadableSectors(recorded.unreadable, disks: manifest.disks)
                 .warnings(of: "in the image") { "disk \($0 + 1)" })
     }

@@ -20,6 +20,7 @@ extension Site {
         router.add(middleware: Answering(site: self, routes: known))
         let routes = Routes(site: self, router: router)
         routes.addLogin()
+        routes.addAPI()
         ConsolePages.add(to: routes)
         known.value = routes.list
         return (router, routes.list)

@@ -107,7 +107,8 @@ package struct Policies: Equatable, Sendable {
                 passed = passed ?? "session \(session.name): there is no image \(name)"
                 continue
             }
-            let isMaster = session.source == .workstation(workstation.mac)
+            let isMaster = ([workstation.mac] + workstation.otherMACs)
+                .contains { session.source == .workstation($0) }
             return Decision(
                 work: isMaster ? .master(session) : .takePart(session),
                 reason: "session \(session.name): \(claim)")

@@ -47,7 +47,7 @@ struct MakeLocal: ParsableCommand {
         try Interruption.cancelling { cancellation.cancel($0) }
         let capture = try LocalCapture(
             LocalCapture.Options(
-                path: file, compression: compression ?? "balanced", excludedSlots: Set(excluded),
+                to: .file(file), compression: compression ?? "balanced", excludedSlots: Set(excluded),
                 disks: disks?.asDiskList, captureHibernated: whole, creator: "img \(programVersion)"),
             cancellation: cancellation, progress: progress)
         for line in capture.description { progress.note(line) }

@@ -57,7 +57,7 @@ extension Menu {
         let progress = Progress()
         let cancellation = LocalCapture.Cancellation()
         let options = LocalCapture.Options(
-            path: path, compression: compression, excludedSlots: Set(excluded), disks: disks.asTypedDisks,
+            to: .file(path), compression: compression, excludedSlots: Set(excluded), disks: disks.asTypedDisks,
             captureHibernated: hibernated, creator: "img \(programVersion)")
         let capture = try screen.wait("Looking at the disks", progress, cancel: { cancellation.cancel($0) }) {
             try LocalCapture(options, cancellation: cancellation, progress: progress)

@@ -8,7 +8,7 @@ enum MasterStage {
     init(_ report: ProgressReport) {
         self =
             switch report.state {
-            case .planning, .searching: .preparing
+            case .planning, .asking, .searching: .preparing
             case .waiting: .registering
             default: .running
             }
@@ -63,7 +63,7 @@ enum ClientStage {
     init(_ report: ProgressReport) {
         self =
             switch report.state {
-            case .planning, .searching, .waiting: .waiting
+            case .planning, .asking, .searching, .waiting: .waiting
             default: .receiving
             }
     }

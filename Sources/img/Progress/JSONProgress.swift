@@ -113,6 +113,7 @@ package enum JSONLine {
         var joined: Int?
         var stillNeeded: Int?
         var startsIn: UInt64?
+        var asksAgainIn: UInt64?
         var disks: [Disk]?
         var machines: [Machine]?
 
@@ -136,6 +137,7 @@ package enum JSONLine {
             case joined
             case stillNeeded = "still_needed"
             case startsIn = "starts_in_s"
+            case asksAgainIn = "asks_again_in_s"
             case disks, machines
         }
 
@@ -163,6 +165,7 @@ package enum JSONLine {
             joined = report.joined
             stillNeeded = report.stillNeeded
             startsIn = report.startsIn
+            asksAgainIn = report.asksAgainIn
             disks = report.disks.isEmpty ? nil : report.disks.map(Disk.init)
             machines = report.machines.isEmpty ? nil : report.machines.map(Machine.init)
         }

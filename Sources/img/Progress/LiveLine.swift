@@ -71,6 +71,9 @@ package enum LiveLine {
         let state = report.state.rawValue
         switch report.state {
         case .planning: return []
+        case .asking:
+            let again = report.asksAgainIn.map { "the imaging server is asked again in \($0) s" }
+            return [Part(0, again ?? "asking the imaging server")].compactMap { $0 }
         case .searching:
             return [Part(0, report.session.map { "searching for session \($0.onScreen)" } ?? state)]
                 .compactMap { $0 }

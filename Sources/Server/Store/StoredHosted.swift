@@ -1,0 +1,56 @@
+// Sessions that are hosted now, and the masters of automatic sessions, in the store: what a crash must not lose.
+internal import Blocks
+internal import FoundationEssentials
+internal import GRDB
+internal import SessionProtocol
+
+extension Store {
+    /// Remembers that a session is hosted, and whether its data flows.
+    func rememberHosted(_ plan: SessionPlan, hasStarted: Bool) throws {
+        let text = try StoredJSON.text(plan)
+        try write { db in
+            try db.execute(
+                sql: """
+                    INSERT INTO hosted (name, plan, hasStarted) VALUES (?, ?, ?)
+                    ON CONFLICT (name) DO UPDATE SET plan = excluded.plan, hasStarted = excluded.hasStarted
+                    """,
+                arguments: [plan.name, text, hasStarted])
+        }
+    }
+
+    /// The session has ended.
+    func forgetHosted(_ name: String) throws {
+        try write { try $0.execute(sql: "DELETE FROM hosted WHERE name = ?", arguments: [name]) }
+    }
+
+    /// The sessions that were hosted when the store was last written to.
+    func hostedSessions() throws -> [(plan: SessionPlan, hasStarted: Bool)] {
+        try read { db in
+            try Row.fetchAll(db, sql: "SELECT plan, hasStarted FROM hosted ORDER BY name").map { row in
+                guard let plan = StoredJSON.value(SessionPlan.self, from: row["plan"]) else {
+                    throw unreadable("a hosted session")
+                }
+                return (plan, row["hasStarted"])
+            }
+        }
+    }
+
+    /// Takes down under which key the master of a run of an automatic session hosts it; the last word counts.
+    func setRole(session: Int64, run: Int, key: PublicKey) throws {
+        try write { db in
+            try db.execute(sql: "DELETE FROM role WHERE session = ?", arguments: [session])
+            try db.execute(
+                sql: "INSERT INTO role (session, run, key) VALUES (?, ?, ?)",
+                arguments: [session, run, Data(key.bytes)])
+        }
+    }
+
+    /// The key of the master that has taken its role in this run; nil while none has.
+    func role(session: Int64, run: Int) throws -> PublicKey? {
+        try read { db in
+            let bytes = try Data.fetchOne(
+                db, sql: "SELECT key FROM role WHERE session = ? AND run = ?", arguments: [session, run])
+            return bytes.map { PublicKey(Array($0)) }
+        }
+    }
+}

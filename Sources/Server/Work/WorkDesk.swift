@@ -1,0 +1,284 @@
+// Decides what a workstation that asks is to do, takes the order down before it leaves, and closes it when it is done.
+internal import Blocks
+internal import Linux
+internal import Logging
+internal import SessionProtocol
+internal import SessionTransport
+internal import Synchronization
+
+/// Where workstations get their work.
+package final class WorkDesk: Sendable {
+    /// Seconds after which a workstation asks again: while a session's master has not begun, and while a name is taken.
+    private static let masterPause: UInt16 = 5
+    private static let conflictPause: UInt16 = 30
+
+    /// The server's key, which signs what `answer` returns.
+    let signingKey: PrivateKey
+    private let store: Store
+    private let images: ImageCatalogue
+    private let board: SessionBoard
+    /// Tells the administrators: text, level, workstation.
+    private let note: @Sendable (String, Logger.Level, [UInt8]?) -> Void
+    /// One question at a time: what is decided is taken down before the next one is looked at.
+    private let lock = Mutex(())
+
+    init(
+        key: PrivateKey, store: Store, images: ImageCatalogue, board: SessionBoard,
+        note: @escaping @Sendable (String, Logger.Level, [UInt8]?) -> Void
+    ) {
+        signingKey = key
+        self.store = store
+        self.images = images
+        self.board = board
+        self.note = note
+    }
+
+    /// The answer to a workstation's question; `local` is the own address it was asked at.
+    ///
+    /// The order is in the store before this returns.
+    func answer(_ ask: AskMessage, from peer: Address, at local: Address) throws -> OrderMessage {
+        var workstation = ask.workstation
+        if !workstation.addresses.contains(peer) { workstation.addresses.insert(peer, at: 0) }
+        return try lock.withLock { _ in
+            try store.count { $0.requests += 1 }
+            let known = try store.seen(workstation, at: WallClock.now())
+            var order = OrderMessage(
+                nonce: ask.nonce, serverKey: signingKey.publicKey, order: WorkDesk.newOrder(), verb: .nothing)
+            if let server = try referral(of: known.workstation) {
+                order.verb = .refer
+                order.server = server
+                order.reason = "the server \(server) has this machine's work"
+                try store.count { $0.referrals += 1 }
+                try take(order, .nothing, of: known, history: known.history)
+                return order
+            }
+            let decision = try policies().decide(known.workstation, known.history) { images.identifier(of: $0) }
+            let work = try fill(&order, by: decision, for: known.workstation, at: local)
+            switch work {
+            case .nothing: note("\(known.workstation.who) was told: \(order.reason)", .debug, known.workstation.mac)
+            default:
+                var history = known.history
+                history.note(work)
+                try take(order, work, of: known, history: history)
+            }
+            return order
+        }
+    }
+
+    /// Everything that decides, as it stands now.
+    func policies() throws -> Policies {
+        Policies(sessions: try store.sessionList(), unclaimed: try store.unclaimedPolicy())
+    }
+
+    private static func newOrder() -> UInt64 {
+        Random.bytes(8).reduce(UInt64(0)) { $0 << 8 | UInt64($1) } | 1
+    }
+
+    private func referral(of workstation: Workstation) throws -> String? {
+        try store.referrals().first { WorkDesk.refers($0.workstations, to: workstation) }?.server
+    }
+
+    /// Whether another server has the workstation's work.
+    func isReferred(_ workstation: Workstation) throws -> Bool { try referral(of: workstation) != nil }
+
+    /// The identifier of an image of the catalogue; nil where there is none of this name.
+    func identifier(_ image: String) -> GUID? { images.identifier(of: image) }
+
+    /// Whether the text of a referral (a network, an address or a MAC address) means the workstation.
+    static func refers(_ text: String, to workstation: Workstation) -> Bool {
+        if let mac = MACText.bytes(text) { return ([workstation.mac] + workstation.otherMACs).contains(mac) }
+        guard let network = Network(text) else { return false }
+        return workstation.addresses.contains { network.contains($0) }
+    }
+
+    /// Makes the order of a decision; returns what it is in the end.
+    private func fill(
+        _ order: inout OrderMessage, by decision: Decision, for workstation: Workstation, at local: Address
+    ) throws -> Decision.Work {
+        order.reason = decision.reason
+        switch decision.work {
+        case .nothing: return .nothing
+        case .takePart(let session):
+            order.session = session.name
+            switch session.source {
+            case .image(let name):
+                do {
+                    let hosted = try host(session, image: name, at: local)
+                    order.image = hosted.image
+                    order.hostKey = signingKey.publicKey
+                } catch let error as ServerError {
+                    wait(&order, WorkDesk.conflictPause, "\(order.reason); \(error)")
+                    return .nothing
+                }
+            case .workstation(let master):
+                guard let role = try store.role(session: session.number, run: session.run) else {
+                    wait(
+                        &order, WorkDesk.masterPause,
+                        "\(order.reason); its master \(MACText.text(master)) has not begun yet")
+                    return .nothing
+                }
+                order.hostKey = role
+            }
+            order.verb = .takePart
+        case .master(let session):
+            order.verb = .master
+            order.session = session.name
+            order.clients = UInt16(clamping: session.clients)
+            order.minutes = UInt16(clamping: session.minutes)
+        case .restore(let name):
+            order.verb = .restore
+            order.imageName = name
+            order.image = images.identifier(of: name)
+        case .capture:
+            order.verb = .capture
+            order.imageName = WorkDesk.imageName(of: workstation, at: WallClock.now())
+        case .shell: order.verb = .shell
+        }
+        return decision.work
+    }
+
+    private func wait(_ order: inout OrderMessage, _ seconds: UInt16, _ reason: String) {
+        order.verb = .wait
+        order.seconds = seconds
+        order.reason = reason
+        order.session = ""
+        order.image = nil
+    }
+
+    /// The session that is the present run of an automatic one; it is hosted if it is not yet.
+    private func host(_ session: AutomaticSession, image: String, at local: Address) throws -> HostedSession {
+        if let hosted = board.hosted(automatic: session.number, run: session.run) { return hosted }
+        var plan = SessionPlan(name: session.name, image: image, path: try images.path(of: image))
+        plan.clients = session.clients
+        plan.minutes = Double(session.minutes)
+        plan.address = local.description
+        plan.automatic = session.number
+        plan.run = session.run
+        let hosted = try board.host(plan)
+        try store.rememberHosted(plan, hasStarted: false)
+        return hosted
+    }
+
+    /// The name of the image that a workstation is captured to: its serial number or MAC address, and the time.
+    static func imageName(of workstation: Workstation, at time: Int64) -> String {
+        let serial = workstation.serial.filter { $0.isASCII && ($0.isLetter || $0.isNumber || $0 == "-") }
+        let who = serial.count >= 4 ? String(serial.prefix(60)) : workstation.mac.hex
+        let moment = WallClock.text(time).filter { $0.isNumber }
+        return "\(who)-\(moment.prefix(12)).img"
+    }
+
+    private func take(
+        _ order: OrderMessage, _ work: Decision.Work, of known: WorkstationRecord, history: WorkHistory
+    ) throws {
+        var record = OrderRecord(id: order.order, mac: known.workstation.mac, at: WallClock.now(), verb: order.verb)
+        switch work {
+        case .takePart(let session), .master(let session):
+            record.session = session.number
+            record.run = session.run
+        default: break
+        }
+        record.sessionName = order.session
+        record.image = order.imageName
+        record.imageID = order.image
+        record.reason = order.reason
+        try store.add(record, history: history)
+        note("\(known.workstation.who): \(record.work) (\(order.reason))", .info, known.workstation.mac)
+    }
+
+    // MARK: What comes back
+
+    /// The master has taken its role: from now on its participants are told its key.
+    func take(_ role: RoleMessage, from peer: Address) throws {
+        guard let record = try store.order(role.order), record.verb == .master, record.isDone == nil,
+            let session = record.session, let run = record.run
+        else {
+            note("\(peer) claims to be a master that no open order named", .warning, nil)
+            return
+        }
+        try store.setRole(session: session, run: run, key: role.hostKey)
+        note(
+            "\(MACText.text(record.mac)) is the master of session \(record.sessionName), key \(role.hostKey.fingerprint)",
+            .info, record.mac)
+    }
+
+    /// Takes down what came of an order; what is not open, or not this machine's, changes nothing.
+    ///
+    /// - Returns: The session's number where the order was its master's.
+    func close(_ outcome: OutcomeMessage, from peer: Address) throws -> Int64? {
+        guard let record = try store.order(outcome.order), record.mac == outcome.mac else {
+            note("\(peer) reports the outcome of an order that it was not given", .warning, nil)
+            return nil
+        }
+        let image = outcome.isDone && record.verb.installs ? outcome.image ?? record.imageID : nil
+        let closed = try store.close(
+            order: record.id, at: WallClock.now(), isDone: outcome.isDone, outcome: outcome.text,
+            bytes: outcome.bytes
+        ) { history in
+            if outcome.isDone, let work = record.decided { history.finished(work, installed: image) }
+        }
+        guard closed else { return nil }
+        if !outcome.isDone { try store.count { $0.failures += 1 } }
+        note(
+            "\(MACText.text(record.mac)): \(record.work) \(outcome.isDone ? "is done" : "has failed"): \(outcome.text)",
+            outcome.isDone ? .info : .warning, record.mac)
+        return record.verb == .master ? record.session : nil
+    }
+}
+
+extension WorkVerb {
+    /// Whether an image is on the machine when it is done.
+    var installs: Bool { self == .takePart || self == .restore }
+}
+
+extension OrderRecord {
+    /// What the workstation was told, for people.
+    package var work: String {
+        switch verb {
+        case .nothing: "nothing"
+        case .takePart: "take part in session \(sessionName)"
+        case .master: "be the master of session \(sessionName)"
+        case .restore: "restore image \(image)"
+        case .capture: "capture its disks to \(image)"
+        case .shell: "give a shell"
+        case .refer: "ask another server"
+        case .wait: "wait"
+        }
+    }
+
+    /// The decision behind it, as far as the history counts it.
+    fileprivate var decided: Decision.Work? {
+        switch verb {
+        case .takePart, .master:
+            guard let session, let run else { return nil }
+            var automatic = AutomaticSession(number: session, name: sessionName, source: .image(image))
+            automatic.run = run
+            return verb == .master ? .master(automatic) : .takePart(automatic)
+        case .restore: return .restore(image)
+        case .capture: return .capture
+        case .shell: return .shell
+        case .nothing, .refer, .wait: return nil
+        }
+    }
+}
+
+extension Workstation {
+    /// The machine for people: "lab-7 (52:54:00:12:34:56)".
+    var who: String {
+        let text = MACText.text(mac)
+        return name.isEmpty ? text : "\(name) (\(text))"
+    }
+}
+
+/// MAC addresses as people write them.
+package enum MACText {
+    /// "52:54:00:12:34:56".
+    package static func text(_ mac: [UInt8]) -> String { mac.asMAC }
+
+    /// The 6 bytes of 12 hexadecimal digits, with or without separators; nil for anything else.
+    package static func bytes(_ text: String) -> [UInt8]? {
+        let digits = text.filter { !":-. ".contains($0) }.compactMap(\.hexDigitValue)
+        let rest = text.filter { !$0.isHexDigit && !":-. ".contains($0) }
+        guard digits.count == 12, rest.isEmpty else { return nil }
+        return stride(from: 0, to: 12, by: 2).map { UInt8(digits[$0] << 4 | digits[$0 + 1]) }
+    }
+}
