@@ -24,7 +24,8 @@ package struct Page {
 
     let template: String
     let title: String
-    let section: Section
+    /// The page of the navigation that it belongs to; nil for a page that tells of an error.
+    let section: Section?
     var fields: Fields
     /// Templates that are parts of this one, each within an element with the id "live-" and its name.
     var live: [String] = []
@@ -34,7 +35,7 @@ package struct Page {
     var done: String?
     var failed: String?
 
-    package init(_ template: String, _ title: String, _ section: Section, _ fields: Fields) {
+    package init(_ template: String, _ title: String, _ section: Section?, _ fields: Fields) {
         self.template = template
         self.title = title
         self.section = section
