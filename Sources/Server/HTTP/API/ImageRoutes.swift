@@ -140,7 +140,7 @@ extension Site {
         headers[.contentLength] = String(range.count)
         guard request.method != .head else { return Response(status: status, headers: headers) }
         let length = range.count
-        let body = ResponseBody(contentLength: length) { [self] writer in
+        let body = ResponseBody(contentLength: length) { [self, range] writer in
             var place = range.lowerBound
             while place < range.upperBound {
                 let (from, count) = (place, Int(min(UInt64(limits.pieceBytes), range.upperBound - place)))
