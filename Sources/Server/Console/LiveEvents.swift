@@ -86,46 +86,44 @@ private struct LivePage: Sendable {
     }
 
     /// Writes what changes until the reader goes, the login ends or the server stops.
-    func tell(_ writer: inout any ResponseBodyWriter) async throws {
+    @concurrent func tell(_ writer: inout any ResponseBodyWriter) async throws {
         let (signals, alarm) = AsyncStream.makeStream(of: Signal.self, bufferingPolicy: .bufferingNewest(2))
         let bell = site.daemon.changes.bell()
-        try await withThrowingTaskGroup(of: Void.self) { group in
-            group.addTask {
+        let alarms = [
+            Task {
                 for await _ in bell { alarm.yield(.changed) }
                 alarm.finish()
+            },
+            Task {
+                while (try? await Task.sleep(for: .seconds(LiveLimit.heartbeat))) != nil { alarm.yield(.beat) }
+            },
+            Task {
+                if (try? await gracefulShutdown()) != nil { alarm.finish() }
+            },
+        ]
+        defer { for alarm in alarms { alarm.cancel() } }
+        var told: [String: String] = [:]
+        // At first everything: something may have changed since the page was made.
+        alarm.yield(.changed)
+        for await signal in signals {
+            guard isLoggedIn else {
+                try await writer.write(ByteBuffer(string: "event: login\ndata: {}\n\n"))
+                return
             }
-            group.addTask {
-                while true {
-                    try await Task.sleep(for: .seconds(LiveLimit.heartbeat))
-                    alarm.yield(.beat)
-                }
-            }
-            group.addTask {
-                try await gracefulShutdown()
-                alarm.finish()
-            }
-            defer { group.cancelAll() }
-            var told: [String: String] = [:]
-            // At first everything: something may have changed since the page was made.
-            alarm.yield(.changed)
-            for await signal in signals {
-                guard isLoggedIn else {
-                    try await writer.write(ByteBuffer(string: "event: login\ndata: {}\n\n"))
-                    return
-                }
-                switch signal {
-                case .beat: try await writer.write(ByteBuffer(string: ":\n\n"))
-                case .changed:
-                    let start = ContinuousClock.now
-                    try await update(&told, &writer)
-                    let took = (ContinuousClock.now - start) * LiveLimit.share
-                    try await Task.sleep(for: max(took, .milliseconds(LiveLimit.pause)))
-                }
+            switch signal {
+            case .beat: try await writer.write(ByteBuffer(string: ":\n\n"))
+            case .changed:
+                let start = ContinuousClock.now
+                try await update(&told, &writer)
+                let took = (ContinuousClock.now - start) * LiveLimit.share
+                try await Task.sleep(for: max(took, .milliseconds(LiveLimit.pause)))
             }
         }
     }
 
-    private func update(_ told: inout [String: String], _ writer: inout any ResponseBodyWriter) async throws {
+    @concurrent private func update(
+        _ told: inout [String: String], _ writer: inout any ResponseBodyWriter
+    ) async throws {
         let now: [Part]
         do {
             now = try await parts()
