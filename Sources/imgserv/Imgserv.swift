@@ -10,13 +10,23 @@ struct Imgserv: ParsableCommand {
         discussion: """
             Words may be abbreviated while they are unambiguous, and each mode also takes a leading dash.
 
-              imgserv mcast NAME -p FILE [-i IP] [-f SET] [-t MIN] [-c N] [rate=MBIT] [ttl=N] [linger=MIN] [if=NAME]
+              imgserv serve [--config FILE]
+              imgserv mcast NAME -p PATH [-i IP] [-f SET] [-t MIN] [-c N] [rate=MBIT] [ttl=N] [linger=MIN] [if=NAME]
+              imgserv status [NAME] [-i IP]
+              imgserv list [-i IP]
+              imgserv stop NAME [-i IP]
+              imgserv user add NAME | list | remove NAME
+              imgserv token add NAME | list | remove NAME
               imgserv key
 
             Exit status: 0 done, 1 failed, 2 wrong usage.
             """,
         version: "0.1.0",
-        subcommands: [HostCommand.self, KeyCommand.self])
+        subcommands: [
+            ServeCommand.self, HostCommand.self, StatusCommand.self, ListCommand.self, StopCommand.self,
+            UserCommand.self,
+            TokenCommand.self, KeyCommand.self,
+        ])
 }
 
 /// Where the server keeps what outlives it.

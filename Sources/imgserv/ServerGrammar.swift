@@ -8,28 +8,34 @@ package struct ServerUsageError: Error, Equatable, CustomStringConvertible {
 
 /// Translates the words of `imgserv` into the options of its commands.
 package enum ServerGrammar {
-    private static let modes = ["help", "key", "list", "mcast", "serve", "status", "stop"]
-    /// Modes whose part of the product does not exist yet.
-    private static let missing: Set<String> = ["list", "serve", "status", "stop"]
+    private static let modes = [
+        "help", "key", "list", "mcast", "serve", "status", "stop", "token", "user",
+    ]
+    /// Modes whose next word says what is to be done, and those words.
+    private static let parted: Set<String> = ["token", "user"]
+    private static let parts = ["add", "list", "remove"]
     /// Words `word=VALUE` of mcast.
     private static let values = ["if", "key", "linger", "rate", "ttl"]
-    /// Options of mcast, and of key, whose next word is their value.
-    private static let valueOptions: Set<String> = ["-p", "-i", "-f", "-t", "-c", "--state"]
+    /// Options of any mode whose next word is their value.
+    private static let valueOptions: Set<String> = [
+        "-p", "-i", "-f", "-t", "-c", "--state", "--socket", "--token-file", "--ca", "--config",
+    ]
 
     /// The arguments for the parser; words of the parser itself (beginning with `--`, or `-h`) pass unchanged.
     package static func translate(_ words: [String]) throws(ServerUsageError) -> [String] {
         guard let first = words.first else { return ["--help"] }
         if first.hasPrefix("--") || first == "-h" { return words }
         let mode = try self.mode(first)
-        guard !missing.contains(mode) else {
-            throw ServerUsageError("'\(mode)' belongs to a part of imgserv that does not exist yet")
-        }
         var arguments = [mode]
         var takesValue = false
         for word in words.dropFirst() {
             if takesValue {
                 takesValue = false
                 arguments.append(word)
+            } else if let last = arguments.last, parted.contains(last), last == mode || mode == "help",
+                arguments.count == (mode == "help" ? 2 : 1)
+            {
+                arguments.append(try part(word, of: last))
             } else if mode == "help" {
                 arguments.append(try self.mode(word))
             } else if word.hasPrefix("-") {
@@ -60,6 +66,15 @@ package enum ServerGrammar {
         let name = (word.hasPrefix("-") ? String(word.dropFirst()) : word).lowercased()
         guard let found = try match(name, among: modes, as: "mode") else {
             throw ServerUsageError("imgserv has no mode '\(word)'; 'imgserv help' lists them")
+        }
+        return found
+    }
+
+    /// What is to be done with tokens or users, likewise; words of the parser itself pass unchanged.
+    private static func part(_ word: String, of mode: String) throws(ServerUsageError) -> String {
+        if word.hasPrefix("-") { return word }
+        guard let found = try match(word.lowercased(), among: parts, as: "word") else {
+            throw ServerUsageError("'\(mode)' takes \(parts.joined(separator: ", ")), not '\(word)'")
         }
         return found
     }

@@ -20,7 +20,9 @@ struct ServeCommand: ParsableCommand {
 
     func run() throws {
         var configuration = try ServerConfiguration.load(from: config)
-        if let directory = state.directory ?? environmentVariable("IMGSERV_STATE") { configuration.state = directory }
+        if let directory = state.directory ?? environmentVariable("IMGSERV_STATE") {
+            configuration.state = directory
+        }
         let level = configuration.log
         LoggingSystem.bootstrap { label in
             var handler = StreamLogHandler.standardError(label: label)

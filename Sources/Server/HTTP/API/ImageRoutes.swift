@@ -77,7 +77,8 @@ extension Site {
         }
     }
 
-    private func fill(_ upload: FileUpload, from body: RequestBody, length: UInt64?) async throws -> ImageView {
+    private func fill(_ upload: FileUpload, from body: RequestBody, length: UInt64?) async throws -> ImageView
+    {
         var piece: [UInt8] = []
         var received: UInt64 = 0
         for try await buffer in body {
@@ -118,7 +119,10 @@ extension Site {
         let images = daemon.images
         let (file, tag) = try await work {
             let view = try images.image(name)
-            return (try OpenImage(try images.path(of: name)), "\"\(view.id)-\(view.modifiedAt)-\(view.fileBytes)\"")
+            return (
+                try OpenImage(try images.path(of: name)),
+                "\"\(view.id)-\(view.modifiedAt)-\(view.fileBytes)\""
+            )
         }
         var headers: HTTPFields = [
             .contentType: "application/octet-stream", .acceptRanges: "bytes", .eTag: tag,
@@ -139,11 +143,11 @@ extension Site {
         }
         headers[.contentLength] = String(range.count)
         guard request.method != .head else { return Response(status: status, headers: headers) }
-        let length = range.count
-        let body = ResponseBody(contentLength: length) { [self, range] writer in
-            var place = range.lowerBound
-            while place < range.upperBound {
-                let (from, count) = (place, Int(min(UInt64(limits.pieceBytes), range.upperBound - place)))
+        let (first, end) = (range.lowerBound, range.upperBound)
+        let body = ResponseBody(contentLength: range.count) { [self] writer in
+            var place = first
+            while place < end {
+                let (from, count) = (place, Int(min(UInt64(limits.pieceBytes), end - place)))
                 let piece = try await work { try file.descriptor.read(count, at: from) }
                 try await writer.write(ByteBuffer(bytes: piece))
                 place += UInt64(count)
