@@ -4,7 +4,8 @@ internal import Blocks
 extension Page {
     /// A question with one button that does it and one that goes back.
     private static func confirm(
-        _ question: String, _ consequence: String, verb: String, action: String, back: (path: String, label: String),
+        _ question: String, _ consequence: String, verb: String, action: String,
+        back: (path: String, label: String),
         _ section: Section, error: String?
     ) -> Page {
         var fields: Fields = [
@@ -17,8 +18,10 @@ extension Page {
 
     package static func confirmStop(_ session: SessionView, error: String? = nil) -> Page {
         let machines = Words.count(session.registered, "machine")
-        let state = session.state == .running
-            ? "It sends \(session.image) to \(machines) (\(Words.percent(session.percent)) done): disks that are not finished stay unusable until an image is restored to them."
+        let state =
+            session.state == .running
+            ? "It sends \(session.image) to \(machines) (\(Words.percent(session.percent)) done): disks that are not "
+                + "finished stay unusable until an image is restored to them."
             : "\(machines) registered; nothing has been written to a disk yet."
         return confirm(
             "Stop session \(session.name)?", state, verb: "Stop session \(session.name)",
@@ -48,7 +51,8 @@ extension Page {
     package static func confirmForget(_ workstation: WorkstationView, error: String? = nil) -> Page {
         confirm(
             "Forget the workstation \(workstation.label)?",
-            "What is known of \(workstation.mac), its history and the image that is on it are lost: when it asks for work again, it is a new workstation, and may get an image that it already has.",
+            "What is known of \(workstation.mac), its history and the image that is on it are lost: when it asks for "
+                + "work again, it is a new workstation, and may get an image that it already has.",
             verb: "Forget \(workstation.label)", action: "/workstations/\(workstation.mac)/forget",
             back: ("/workstations/\(workstation.mac)", workstation.label), .workstations, error: error)
     }

@@ -135,7 +135,9 @@ extension SessionView {
     /// Its name, by which the daemon knows it, while it is hosted.
     fileprivate var openName: String {
         get throws {
-            guard state != .ended else { throw ServerError("session \(name.onScreen) has ended already", .conflict) }
+            guard state != .ended else {
+                throw ServerError("session \(name.onScreen) has ended already", .conflict)
+            }
             return name
         }
     }

@@ -15,12 +15,9 @@ package enum ConsolePages {
         routes.addEvents()
     }
 
-    /// The login page: a form that posts name, password and next to /login.
+    /// The login page: a form that posts name, password and next (the path to go on to) to /login.
     ///
-    /// - Parameters:
-    ///   - problem: Why the last attempt was refused.
-    ///   - next: The path to go on to.
-    ///   - hasAdministrators: Without any, the page says what to type on the server.
+    /// `problem` is why the last attempt was refused; without administrators it says what to type on the server.
     static func login(
         problem: String?, next: String, hasAdministrators: Bool, site: Site, context: ServerContext
     ) -> Response {
@@ -34,11 +31,12 @@ package enum ConsolePages {
     static func problem(
         _ status: HTTPResponse.Status, _ sentence: String, site: Site, context: ServerContext
     ) -> Response? {
-        let title = switch status {
-        case .notFound: "There is no such page"
-        case .forbidden: "This may not be done"
-        default: status.code < 500 ? "This cannot be done" : "The server could not do this"
-        }
+        let title =
+            switch status {
+            case .notFound: "There is no such page"
+            case .forbidden: "This may not be done"
+            default: status.code < 500 ? "This cannot be done" : "The server could not do this"
+            }
         let fields: Fields = [
             "title": title, "text": Words.sentence(sentence), "back": "/", "backLabel": "Dashboard",
         ]
@@ -60,14 +58,19 @@ package enum ConsolePages {
             let buffer = ByteBuffer(bytes: bytes)
             routes.add(.get, "/console/\(name)", for: .anybody) { request, _ in
                 let headers: HTTPFields = [.contentType: type, .eTag: tag, .cacheControl: "no-cache"]
-                if request.headers[.ifNoneMatch] == tag { return Response(status: .notModified, headers: headers) }
+                if request.headers[.ifNoneMatch] == tag {
+                    return Response(status: .notModified, headers: headers)
+                }
                 return Response(status: .ok, headers: headers, body: ResponseBody(byteBuffer: buffer))
             }
         }
     }
 
     private static func addViews(to routes: Routes) {
-        for path in ["/", "/sessions", "/sessions/running/{id}", "/workstations", "/workstations/{mac}", "/images", "/log"] {
+        for path in [
+            "/", "/sessions", "/sessions/running/{id}", "/workstations", "/workstations/{mac}", "/images",
+            "/log",
+        ] {
             routes.view(path) { daemon, request in
                 try daemon.livePage(at: request.uri.path, request.uri.query ?? "")
             }
@@ -145,8 +148,10 @@ extension Routes {
         "deleted-session": "The automatic session is deleted.", "moved": "The order is changed.",
         "enabled": "The session is enabled.", "disabled": "The session is disabled.",
         "hosted": "The session is hosted: machines can join.", "started": "The session is starting.",
-        "stopped": "The session is being stopped; its machines are told.", "uploaded": "The image is uploaded.",
-        "deleted-image": "The image is deleted.", "forced": "The image will be sent again at the next request.",
+        "stopped": "The session is being stopped; its machines are told.",
+        "uploaded": "The image is uploaded.",
+        "deleted-image": "The image is deleted.",
+        "forced": "The image will be sent again at the next request.",
         "unforced": "The image will not be sent again.", "forgotten": "The workstation is forgotten.",
         "policy": "The policy is saved.", "referrals": "The referrals are saved.",
     ]

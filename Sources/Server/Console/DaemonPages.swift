@@ -31,14 +31,16 @@ extension Daemon {
     /// A session that runs or has ended, by its number.
     func hosted(_ text: String) throws -> SessionView {
         guard let id = Int(text), let session = sessions().first(where: { $0.id == id }) else {
-            throw ServerError("there is no such session: it may be from before the server's last start", .notFound)
+            throw ServerError(
+                "there is no such session: it may be from before the server's last start", .notFound)
         }
         return session
     }
 
     /// An automatic session, by its number.
     func automaticSession(_ text: String) throws -> AutomaticSessionView {
-        guard let number = Int64(text), let session = try automaticSessions().first(where: { $0.number == number })
+        guard let number = Int64(text),
+            let session = try automaticSessions().first(where: { $0.number == number })
         else { throw ServerError("there is no such automatic session: it may have been deleted", .notFound) }
         return session
     }
@@ -69,7 +71,8 @@ extension Daemon {
         referralsError: String? = nil
     ) throws -> Page {
         .settings(
-            try policy ?? self.policy(), referrals: try referrals ?? self.referrals(), images: try imageList(),
+            try policy ?? self.policy(), referrals: try referrals ?? self.referrals(),
+            images: try imageList(),
             policyError: policyError, referralsError: referralsError)
     }
 }

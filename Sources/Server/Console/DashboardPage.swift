@@ -2,7 +2,7 @@
 internal import Blocks
 
 extension Page {
-    /// - Parameter now: Seconds since 1970 (UTC).
+    /// The server at a glance; `now` is in seconds since 1970 (UTC).
     package static func dashboard(_ status: ServerStatus, images: [ImageView], now: Int64) -> Page {
         let open = status.sessions.filter { $0.state != .ended }
         let machines = open.map(\.registered).reduce(0, +)
@@ -47,7 +47,9 @@ extension Page {
         return page
     }
 
-    private static func figure(_ label: String, _ value: String, _ note: String, isBad: Bool = false) -> Fields {
+    private static func figure(_ label: String, _ value: String, _ note: String, isBad: Bool = false)
+        -> Fields
+    {
         ["label": label, "value": value, "note": note, "isBad": isBad]
     }
 

@@ -49,7 +49,8 @@ extension Page {
         var page = Page(
             "images", "Images", .images,
             [
-                "hasImages": !images.isEmpty, "imageRows": images.map(ImageFields.row), "directory": directory,
+                "hasImages": !images.isEmpty, "imageRows": images.map(ImageFields.row),
+                "directory": directory,
                 "count": "\(Words.count(images.count, "image")), \(bytes); \(freeBytes.asBytes) are free",
             ])
         page.live = ["catalogue"]
@@ -60,7 +61,8 @@ extension Page {
     package static func image(_ image: ImageView) -> Page {
         var facts = Words.facts([
             ("Identifier", image.id), ("Creator", image.creator), ("Firmware", image.firmware.uppercased()),
-            ("File", image.fileBytes.asBytes), ("Content", image.problem == nil ? image.usedBytes.asBytes : ""),
+            ("File", image.fileBytes.asBytes),
+            ("Content", image.problem == nil ? image.usedBytes.asBytes : ""),
             ("Used by", image.usedBy.isEmpty ? "nobody" : image.usedBy.joined(separator: "\n")),
         ])
         if !image.createdAt.isEmpty {
@@ -68,7 +70,8 @@ extension Page {
         }
         facts.append(["label": "Changed", "value": "", "time": Words.time(image.modifiedAt)])
         var fields: Fields = [
-            "name": image.name, "path": image.name.asQueryValue, "query": image.name.asQueryValue, "facts": facts,
+            "name": image.name, "path": image.name.asQueryValue, "query": image.name.asQueryValue,
+            "facts": facts,
             "disks": image.disks.enumerated().map { ImageFields.disk($1, index: $0, of: image) },
         ]
         fields["problem"] = image.problem.map(Words.sentence)

@@ -95,7 +95,9 @@ private struct LivePage: Sendable {
                 alarm.finish()
             },
             Task {
-                while (try? await Task.sleep(for: .seconds(LiveLimit.heartbeat))) != nil { alarm.yield(.beat) }
+                while (try? await Task.sleep(for: .seconds(LiveLimit.heartbeat))) != nil {
+                    alarm.yield(.beat)
+                }
             },
             Task {
                 if (try? await gracefulShutdown()) != nil { alarm.finish() }

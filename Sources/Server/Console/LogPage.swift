@@ -5,9 +5,7 @@ extension Page {
     /// Entries on one page.
     static let logEntries = 100
 
-    /// - Parameters:
-    ///   - mac: Only what is about this workstation; "" for everything.
-    ///   - isNewest: Whether these are the newest entries: only then the page lives.
+    /// The log, of one workstation where `mac` is not ""; it lives where `isNewest`.
     package static func log(_ events: [EventView], mac: String, isNewest: Bool) -> Page {
         let tones = ["warning": "warn", "error": "bad"]
         let query = mac.isEmpty ? "" : "mac=\(mac.asQueryValue)"

@@ -51,7 +51,8 @@ package struct SessionForm: Equatable, Sendable {
         let count = min(junctions.count, attributes.count, comparisons.count, values.count)
         rule = (0..<count).map {
             ConditionView(
-                junction: junctions[$0], attribute: attributes[$0], comparison: comparisons[$0], value: values[$0])
+                junction: junctions[$0], attribute: attributes[$0], comparison: comparisons[$0],
+                value: values[$0])
         }
     }
 
@@ -67,7 +68,8 @@ package struct SessionForm: Equatable, Sendable {
     package mutating func edit(_ word: String) {
         if word == "add" {
             rule.append(ConditionView(attribute: Attribute.memory.rawValue, comparison: ">", value: ""))
-        } else if word.hasPrefix("remove-"), let index = Int(word.dropFirst(7)), rule.indices.contains(index) {
+        } else if word.hasPrefix("remove-"), let index = Int(word.dropFirst(7)), rule.indices.contains(index)
+        {
             rule.remove(at: index)
         }
     }
@@ -157,7 +159,8 @@ extension SessionForm {
 
     /// The page of the form; `number` is that of the session it changes, nil for a new one.
     package func page(
-        number: Int64?, images: [ImageView], workstations: [WorkstationView], preview: Preview, error: String? = nil
+        number: Int64?, images: [ImageView], workstations: [WorkstationView], preview: Preview,
+        error: String? = nil
     ) -> Page {
         func options(_ chosen: String) -> [Fields] {
             workstations.map { one in
@@ -172,7 +175,8 @@ extension SessionForm {
             "heading": heading, "isNew": number == nil,
             "action": number.map { "/sessions/automatic/\($0)" } ?? "/sessions/new",
             "name": name, "isMaster": isMaster, "clients": clients, "minutes": minutes,
-            "imageOptions": Page.options(images, chosen: image), "hasImages": !images.isEmpty || !image.isEmpty,
+            "imageOptions": Page.options(images, chosen: image),
+            "hasImages": !images.isEmpty || !image.isEmpty,
             "masterOptions": options(master), "hasWorkstations": !workstations.isEmpty,
             "memberOptions": workstations.map { one -> Fields in
                 [
@@ -184,7 +188,8 @@ extension SessionForm {
             "hasRows": !rule.isEmpty,
             "blank": [
                 SessionForm.row(
-                    ConditionView(attribute: Attribute.memory.rawValue, comparison: ">", value: ""), index: "n")
+                    ConditionView(attribute: Attribute.memory.rawValue, comparison: ">", value: ""),
+                    index: "n")
             ],
             "deleteWhenDone": isDeletedWhenDone, "enabled": isEnabled,
             "save": number == nil ? "Create the session" : "Save the session",

@@ -34,12 +34,13 @@ enum SessionFields {
         return fields
     }
 
-    /// - Parameters:
-    ///   - images: The names in the catalogue: an image that is gone is shown.
-    ///   - running: The numbers of hosted sessions by the numbers of the automatic sessions they are runs of.
-    ///   - names: Names of workstations by MAC address.
+    /// The list of automatic sessions.
+    ///
+    /// `images` are the names in the catalogue (one that is gone is marked), `running` the numbers of hosted sessions by
+    /// those of the automatic sessions they are runs of, `names` those of workstations by MAC address.
     static func automatic(
-        _ sessions: [AutomaticSessionView], images: Set<String>, running: [Int64: Int], names: [String: String]
+        _ sessions: [AutomaticSessionView], images: Set<String>, running: [Int64: Int],
+        names: [String: String]
     ) -> [Fields] {
         sessions.enumerated().map { index, session in
             let id = running[session.number]
@@ -53,7 +54,9 @@ enum SessionFields {
                 "tone": id != nil ? "live" : session.enabled ? "good" : "",
                 "isFirst": index == 0, "isLast": index == sessions.count - 1,
             ]
-            if let image = session.image, !images.contains(image) { fields["sourceProblem"] = "no such image" }
+            if let image = session.image, !images.contains(image) {
+                fields["sourceProblem"] = "no such image"
+            }
             fields["ruleText"] = session.ruleText.nonEmpty
             fields["members"] = session.members.isEmpty ? nil : "\(session.members.count) by name"
             fields["runningID"] = id
@@ -85,7 +88,9 @@ extension Page {
     ) -> Page {
         let open = sessions.filter { $0.state != .ended }
         let ended = sessions.filter { $0.state == .ended }
-        let running = Dictionary(open.compactMap { one in one.automatic.map { ($0, one.id) } }) { first, _ in first }
+        let running = Dictionary(open.compactMap { one in one.automatic.map { ($0, one.id) } }) { first, _ in
+            first
+        }
         let names = Dictionary(workstations.map { ($0.mac, $0.name) }) { first, _ in first }
         var page = Page(
             "sessions", "Sessions", .sessions,
@@ -115,7 +120,9 @@ extension Page {
         func add(_ label: String, at seconds: Int64?) {
             if let seconds { facts.append(["label": label, "value": "", "time": Words.time(seconds)]) }
         }
-        add("Machines", "\(session.registered)\(session.needed > 0 ? ", \(session.needed) still needed" : "")")
+        add(
+            "Machines", "\(session.registered)\(session.needed > 0 ? ", \(session.needed) still needed" : "")"
+        )
         if session.state == .running { add("Rate", Words.rate(session.rate)) }
         if session.state != .ended {
             add("Starts", session.startsIn.map { "in \(Words.duration($0))" })

@@ -61,7 +61,9 @@ package enum Words {
     /// The text with a capital and a full stop.
     package static func sentence(_ text: String) -> String {
         guard let first = text.first else { return "" }
-        let isName = text.dropFirst().prefix { !$0.isWhitespace }.contains { $0.isUppercase || $0.isNumber || $0 == "." }
+        let isName = text.dropFirst().prefix { !$0.isWhitespace }.contains {
+            $0.isUppercase || $0.isNumber || $0 == "."
+        }
         let start = isName ? String(first) : first.uppercased()
         return start + text.dropFirst() + (".!?".contains(text.last ?? " ") ? "" : ".")
     }

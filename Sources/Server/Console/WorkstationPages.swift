@@ -8,7 +8,9 @@ enum WorkstationFields {
         var parts: [String] = []
         if !one.cpu.isEmpty { parts.append(one.cpu) }
         if one.memory > 0 { parts.append("\(memory(one.memory)) RAM") }
-        if !one.disks.isEmpty { parts.append(one.disks.map { "\($0.size.asBytes) disk" }.joined(separator: " + ")) }
+        if !one.disks.isEmpty {
+            parts.append(one.disks.map { "\($0.size.asBytes) disk" }.joined(separator: " + "))
+        }
         parts.append(firmware(one))
         return parts.joined(separator: ", ")
     }
@@ -46,8 +48,13 @@ enum WorkstationFields {
 extension WorkstationView {
     /// Whether every word is somewhere in what is known of it.
     package func matches(_ search: String) -> Bool {
-        let all = ([name, mac, mac.filter { $0 != ":" }, cpu, biosVendor, product, serial, assetTag, lastWork, firmware]
-            + otherMACs + addresses + networkCards + video + disks.map(\.model)).joined(separator: "\n").lowercased()
+        let all =
+            ([
+                name, mac, mac.filter { $0 != ":" }, cpu, biosVendor, product, serial, assetTag, lastWork,
+                firmware,
+            ]
+            + otherMACs + addresses + networkCards + video + disks.map(\.model)).joined(separator: "\n")
+            .lowercased()
         return search.lowercased().split(whereSeparator: \.isWhitespace).allSatisfy { all.contains($0) }
     }
 }
@@ -58,7 +65,8 @@ extension Page {
         var fields: Fields = [
             "hasWorkstations": !found.isEmpty, "workstations": found.map(WorkstationFields.row),
             "count": found.count == all.count
-                ? Words.count(all.count, "workstation") : "\(found.count) of \(Words.count(all.count, "workstation"))",
+                ? Words.count(all.count, "workstation")
+                : "\(found.count) of \(Words.count(all.count, "workstation"))",
         ]
         fields["q"] = search.nonEmpty
         var page = Page("workstations", "Workstations", .workstations, fields)

@@ -81,8 +81,10 @@
     link.title = text;
   }
 
-  if (document.body.dataset.live) {
-    const source = new EventSource(`/events?page=${encodeURIComponent(document.body.dataset.live)}`);
+  let source = null;
+
+  function listen() {
+    source = new EventSource(`/events?page=${encodeURIComponent(document.body.dataset.live)}`);
     source.addEventListener("open", () => showLink(false, "Live"));
     source.addEventListener("part", (event) => {
       const { id, html } = JSON.parse(event.data);
@@ -93,7 +95,17 @@
     source.addEventListener("login", () => { source.close(); location.assign("/login"); });
     source.addEventListener("error", () => {
       showLink(true, "No connection to the server");
-      if (source.readyState === EventSource.CLOSED) setTimeout(() => location.reload(), 10000);
+      // A refusal is final for the browser: most likely the login has ended, and the page leads to a new one.
+      if (source.readyState === EventSource.CLOSED && !document.hidden) setTimeout(() => location.reload(), 10000);
+    });
+  }
+
+  if (document.body.dataset.live) {
+    listen();
+    // A browser has few connections to one server: pages in the background let theirs go.
+    document.addEventListener("visibilitychange", () => {
+      if (document.hidden) source.close();
+      else if (source.readyState === EventSource.CLOSED) listen();
     });
     addEventListener("pagehide", () => source.close());
     setInterval(() => showTimes(document), 30000);
