@@ -30,8 +30,9 @@ func tests(_ name: String, _ dependencies: [Target.Dependency]) -> Target {
     .testTarget(
         name: name,
         dependencies: dependencies,
-        exclude: ["FECTests", "ImageFormatTests", "MenuTests", "SessionProtocolTests"].contains(name)
-            ? ["Golden"] : [],
+        exclude: [
+            "FECTests", "ImageFormatTests", "MenuTests", "ServerTests", "SessionProtocolTests",
+        ].contains(name) ? ["Golden"] : [],
         swiftSettings: strict)
 }
 
@@ -148,7 +149,13 @@ let package = Package(
                 "Imaging", "Disk", "Overlay", "ImageFormat", "SessionProtocol", "SessionTransport", "Linux",
                 "Blocks", "TestSupport", "img", system,
             ]),
-        tests("ServerTests", ["Server", "SessionProtocol", "Blocks", "TestSupport"]),
+        tests(
+            "ServerTests",
+            [
+                "Server", "ImageFormat", "SessionProtocol", "Linux", "Blocks", "TestSupport",
+                .product(name: "GRDB", package: "GRDB.swift"),
+                .product(name: "Logging", package: "swift-log"),
+            ]),
         tests("FixupTests", ["Fixup", "Disk", "Linux", "Blocks", "TestSupport", "img"]),
         tests("CommandTests", ["img", "imgserv", "Linux", "TestSupport"]),
         tests("MenuTests", ["img", "Linux", "Blocks", "TestSupport"]),

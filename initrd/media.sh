@@ -4,7 +4,8 @@ signed=$stage/usr/lib/grub/x86_64-efi-signed
 shim=$stage/usr/lib/shim
 bios=$stage/usr/lib/grub/i386-pc
 mkimage=$stage/usr/bin/grub-mkimage
-setting_keys=(PROXYADDR IPADDR NETMASK GATEWAY DNSNAMESERVER DNSDOMAINSUFFIX netdevice PROMPT MANUALREBOOT SESSION SERVERKEY)
+setting_keys=(PROXYADDR IPADDR NETMASK GATEWAY DNSNAMESERVER DNSDOMAINSUFFIX netdevice PROMPT MANUALREBOOT SESSION SERVERKEY NETWORKFIRST
+    insecure)
 # What the menu of a BIOS core can do; no module is loaded later, as under Secure Boot.
 modules_bios=(normal configfile linux boot chain drivemap echo test regexp sleep serial terminal minicmd ls cat help
     halt reboot search search_fs_file biosdisk part_msdos part_gpt iso9660 fat ext2 read true newc)
@@ -13,9 +14,8 @@ stamp() { find "$@" -exec touch -h -d "@$SOURCE_DATE_EPOCH" {} +; }
 
 # The menu, and the settings given to make.
 write_configuration() { # write_configuration GRUB_CFG SETTINGS_TXT
-    local default=local key
-    [ -z "${SESSION:-}" ] || [ -z "${SERVERKEY:-}" ] || default=auto
-    sed "s/@DEFAULT@/$default/" "$here/grub.cfg" >"$1"
+    local key
+    cp "$here/grub.cfg" "$1"
     cp "$here/settings.txt" "$2"
     for key in "${setting_keys[@]}"; do
         [ -z "${!key:-}" ] || printf '%s=%s\n' "$key" "${!key}" >>"$2"

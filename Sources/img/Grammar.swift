@@ -170,7 +170,7 @@ package enum Grammar {
             ]
         case .dump: ["geometry": .flag(["--geometry"])]
         case .pd, .pa: ["plan": .flag(["--plan"])]
-        case .bootfix: ["plan": .flag(["--plan"]), "kexec": .flag(["--kexec"])]
+        case .bootfix: ["plan": .flag(["--plan"]), "kexec": .flag(["--kexec"]), "next": .flag(["--next"])]
         default: [:]
         }
     }

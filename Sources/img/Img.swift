@@ -23,7 +23,7 @@ struct Img: ParsableCommand {
               img info [FILE]
               img pdN [disks=A] [plan]
               img paN [disks=A] [plan]
-              img bootfix [kexec] [disks=A,B] [plan]
+              img bootfix [kexec|next] [disks=A,B] [plan]
 
             Exit status: 0 done, 1 failed, 2 wrong usage.
             """,

@@ -137,6 +137,16 @@ class Machine:
             raise Failure(f"{self.name}: {words} ended with status {status}:\n{output[-2000:]}")
         return output if check else (status, output)
 
+    def at_grub_prompt(self, limit=BOOT_LIMIT):
+        """From the boot menu to GRUB's own prompt, by typing what a person types."""
+        self.expect(r"Maintenance", limit)
+        for _ in range(2):  # at its second figure the countdown shows below a menu that is drawn everywhere
+            self.expect(r"automatically in \d+s")
+        self.console.type("\x1b[A")  # any key ends the countdown, however long the picture takes
+        self.picture("menu")
+        self.console.type("c")
+        self.expect(r"grub> ")
+
     def boot_by_hand(self, limit=BOOT_LIMIT):
         """From the boot menu to the preboot prompt, by typing what a person types.
 
@@ -144,13 +154,7 @@ class Machine:
         on its timer before anything of img has run: that is QEMU's doing, and the machine is reset.
         """
         for _ in range(RESETS):
-            self.expect(r"Maintenance", limit)
-            for _ in range(2):  # at its second figure the countdown shows below a menu that is drawn everywhere
-                self.expect(r"automatically in \d+s")
-            self.console.type("\x1b[A")  # any key ends the countdown, however long the picture takes
-            self.picture("menu")
-            self.console.type("c")
-            self.expect(r"grub> ")
+            self.at_grub_prompt(limit)
             self.console.type("manual\r")
             if self.expect(rf"{PROMPT}|{NO_TIMER}", limit, fatal=False).group() == "img# ":
                 self.shell("dmesg -n 1")

@@ -74,6 +74,11 @@ package struct VariableStore: Sendable {
         try write("BootOrder", order.flatMap { [UInt8($0 & 0xff), UInt8($0 >> 8)] })
     }
 
+    /// Writes BootNext, which names the entry of the next start alone, and reads it back.
+    package func write(next number: UInt16) throws {
+        try write("BootNext", [UInt8(number & 0xff), UInt8(number >> 8)])
+    }
+
     /// Deletes one entry.
     package func remove(_ number: UInt16) throws {
         try tree.remove(VariableStore.file(VariableStore.entryName(number)))

@@ -43,6 +43,11 @@ extension ProgressReport {
     /// "ETA 3:05"; nil while that cannot be said.
     package var etaText: String? { secondsLeft.map { "ETA \($0.asDuration)" } }
 
+    /// "the imaging server is asked again in 9 s"; nil while it is not waited for.
+    package var asksAgainText: String? {
+        asksAgainIn.map { "the imaging server is asked again in \($0) s" }
+    }
+
     /// "registered/still needed 3/2, starts in 42 s", or "3 registered"; nil outside a session that registers.
     package var registrationText: String? {
         guard let joined else { return nil }

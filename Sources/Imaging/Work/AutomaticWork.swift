@@ -21,13 +21,13 @@ package final class AutomaticWork: Sendable {
 
     /// What the one at the machine provides.
     package struct Surroundings: Sendable {
-        /// Waits so many nanoseconds for a key; true when there was one.
-        package let pause: @Sendable (UInt64) throws -> Bool
+        /// Waits so many nanoseconds for a key; true when there was one. nil where no key is asked for.
+        package let pause: (@Sendable (UInt64) throws -> Bool)?
         /// Makes the restored disks bootable, and tells what it does.
         package let makeBootable: @Sendable ([String]) throws -> Void
 
         package init(
-            pause: @escaping @Sendable (UInt64) throws -> Bool,
+            pause: (@Sendable (UInt64) throws -> Bool)? = nil,
             makeBootable: @escaping @Sendable ([String]) throws -> Void
         ) {
             self.pause = pause
@@ -123,7 +123,11 @@ package final class AutomaticWork: Sendable {
         progress.enter(.asking)
         progress.askAgain(at: MonotonicClock.now() + nanoseconds)
         defer { progress.askAgain(at: nil) }
-        let isPressed = try surroundings.pause(nanoseconds)
+        guard let wait = surroundings.pause else {
+            try stop.sleep(nanoseconds)
+            return false
+        }
+        let isPressed = try wait(nanoseconds)
         try stop.check()
         return isPressed
     }

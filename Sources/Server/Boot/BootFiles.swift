@@ -113,8 +113,8 @@ package final class BootFiles: Sendable {
     }
 
     private func remove(_ name: String, of folder: FlatDirectory) throws(SystemError) {
-        let isOurs = isTemporary(name) ? true : try present(name, in: folder).isOurs
-        if isOurs { try folder.remove(name) }
+        let mayGo = isTemporary(name) ? true : try present(name, in: folder).isOurs
+        if mayGo { try folder.remove(name) }
     }
 
     /// Whether it is the name of a file that a crash has left half written.

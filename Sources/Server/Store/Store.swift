@@ -74,6 +74,18 @@ package final class Store: Sendable {
         }
     }
 
+    /// How the file is kept, as SQLite says.
+    package func durability() throws -> Durability {
+        try Store.translating(name) {
+            try queue.inDatabase { db in
+                Durability(
+                    journal: try String.fetchOne(db, sql: "PRAGMA journal_mode") ?? "",
+                    synchronous: try Int.fetchOne(db, sql: "PRAGMA synchronous") ?? 0,
+                    foreignKeys: try Bool.fetchOne(db, sql: "PRAGMA foreign_keys") ?? false)
+            }
+        }
+    }
+
     /// One transaction that may write.
     func write<T>(_ body: (Database) throws -> T) throws -> T {
         try Store.translating(name) { try queue.write(body) }
@@ -107,6 +119,20 @@ package final class Store: Sendable {
     /// Why a row cannot be read: somebody has changed the file by other means.
     func unreadable(_ what: String) -> ServerError {
         ServerError("\(name) holds \(what) that this version cannot read")
+    }
+}
+
+/// What a store promises of a transaction that has been answered.
+package struct Durability: Equatable, Sendable {
+    package var journal: String
+    /// 2 is FULL: every commit waits for the medium.
+    package var synchronous: Int
+    package var foreignKeys: Bool
+
+    package init(journal: String, synchronous: Int, foreignKeys: Bool) {
+        self.journal = journal
+        self.synchronous = synchronous
+        self.foreignKeys = foreignKeys
     }
 }
 

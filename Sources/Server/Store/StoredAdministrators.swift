@@ -7,6 +7,11 @@ package struct UserRecord: Equatable, Sendable {
     package var name: String
     /// What proves the password, in the form of the code that made it.
     package var passwordHash: String
+
+    package init(name: String, passwordHash: String) {
+        self.name = name
+        self.passwordHash = passwordHash
+    }
 }
 
 /// A program that may use the API.
@@ -16,6 +21,12 @@ package struct TokenRecord: Equatable, Sendable {
     package var digest: [UInt8]
     /// When it was made, in seconds since 1970 (UTC).
     package var at: Int64
+
+    package init(name: String, digest: [UInt8], at moment: Int64) {
+        self.name = name
+        self.digest = digest
+        at = moment
+    }
 }
 
 extension Store {

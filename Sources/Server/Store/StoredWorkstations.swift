@@ -12,6 +12,13 @@ package struct WorkstationRecord: Equatable, Sendable {
     package var firstSeen: Int64
     package var lastSeen: Int64
     package var history: WorkHistory
+
+    package init(workstation: Workstation, firstSeen: Int64, lastSeen: Int64, history: WorkHistory) {
+        self.workstation = workstation
+        self.firstSeen = firstSeen
+        self.lastSeen = lastSeen
+        self.history = history
+    }
 }
 
 extension Store {

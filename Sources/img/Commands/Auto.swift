@@ -109,7 +109,7 @@ struct Auto: ParsableCommand {
     }
 
     /// Boot repair of exactly these disks, told as sentences of the job.
-    private static func makeBootable(_ disks: [String], _ progress: Progress) throws {
+    static func makeBootable(_ disks: [String], _ progress: Progress) throws {
         // Its mounts are seen by the thread alone that makes them.
         let thread = Thread("bootfix") {
             let fix = try BootFix(disks: disks, planOnly: false)

@@ -7,7 +7,7 @@ struct BootFixCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "bootfix",
         abstract: "Make restored disks bootable on this machine.",
-        usage: "img bootfix [kexec] [disks=A,B] [plan]",
+        usage: "img bootfix [kexec|next] [disks=A,B] [plan]",
         discussion: """
             Finds the installed systems on this machine's disks, prints what is to be done and why, does it, and looks
             again. Started by BIOS: boot code, the active partition, and what Windows's boot sector says about its
@@ -16,13 +16,29 @@ struct BootFixCommand: ParsableCommand {
               disks=A,B    these disks; else all that a restore would take
               plan         print the plan, and stop
               kexec        start the restored Linux now, without the firmware
+              next         have the firmware start the local system the next time, once (UEFI)
             """)
 
     @Option(name: .customLong("disks"), help: "The disks (word: disks=A,B).") var disks: String?
     @Flag(name: .customLong("plan"), help: "Print the plan and stop (word: plan).") var planOnly = false
     @Flag(name: .customLong("kexec"), help: "Start the restored Linux now (word: kexec).") var kexec = false
 
+    @Flag(name: .customLong("next"), help: "Start the local system the next time (word: next).")
+    var next = false
+
+    func validate() throws {
+        guard !kexec || !next else {
+            throw ValidationError("kexec starts it now, next the next time: leave one out")
+        }
+    }
+
     func run() throws {
+        if next {
+            let start = try NextStart(disks: disks?.asDiskList)
+            if !planOnly { try start.apply() }
+            Console.print(start.line)
+            return
+        }
         if kexec {
             let jump = try KernelJump(disks: disks?.asDiskList)
             for line in jump.lines { Console.print(line) }

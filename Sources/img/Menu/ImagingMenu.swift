@@ -10,6 +10,9 @@ extension Menu {
                 ("Make image -> local file", makeImage),
                 ("Restore image <- local file", restoreImage),
                 ("Multicast session", session),
+                ("Make image -> server", makeImageOnServer),
+                ("Restore image <- server", restoreImageFromServer),
+                ("Query for work", queryForWork),
             ])
     }
 
@@ -49,28 +52,41 @@ extension Menu {
         path: String, disks: String, slots: String, compression: String, hibernated: Bool
     ) throws {
         guard !path.isEmpty else { throw ImagingError("an image needs a file to be written to") }
-        let words = slots.split { $0 == "," || $0 == " " }
-        let excluded = words.compactMap { Int($0) }
-        guard excluded.count == words.count else {
-            throw ImagingError("slots are numbers as the plan shows them, not '\(slots)'")
+        try capture(
+            "Make image", Progress(), path,
+            LocalCapture.Options(
+                to: .file(path), compression: compression, excludedSlots: try Menu.slots(slots),
+                disks: disks.asTypedDisks, captureHibernated: hibernated,
+                creator: "img \(programVersion)"))
+    }
+
+    /// The numbers of a line in which slots are typed.
+    static func slots(_ text: String) throws -> Set<Int> {
+        let words = text.split { $0 == "," || $0 == " " }
+        let slots = words.compactMap { Int($0) }
+        guard slots.count == words.count else {
+            throw ImagingError("slots are numbers as the plan shows them, not '\(text)'")
         }
-        let progress = Progress()
+        return Set(slots)
+    }
+
+    /// Plans a capture, shows the plan, and does it; `image` is how the summary calls the image.
+    func capture(
+        _ title: String, _ progress: Progress, _ image: String, _ options: LocalCapture.Options
+    ) throws {
         let cancellation = LocalCapture.Cancellation()
-        let options = LocalCapture.Options(
-            to: .file(path), compression: compression, excludedSlots: Set(excluded), disks: disks.asTypedDisks,
-            captureHibernated: hibernated, creator: "img \(programVersion)")
         let capture = try screen.wait("Looking at the disks", progress, cancel: { cancellation.cancel($0) }) {
             try LocalCapture(options, cancellation: cancellation, progress: progress)
         }
-        let plan = Page(title: "Make image: plan", text: capture.description, buttons: ["Start", "Back"])
+        let plan = Page(title: "\(title): plan", text: capture.description, buttons: ["Start", "Back"])
         guard try screen.ask(plan).button == 0 else { return }
         let result = try run(
-            "Make image", progress,
+            title, progress,
             Cancellation(
                 question: ["End it now? No image is left, and the disks stay as they are."],
                 cancel: { cancellation.cancel($0) })
         ) { try capture.run(progress) }
-        try screen.show("Image made", [result.summary(path, progress.complete())] + result.warnings)
+        try screen.show("Image made", [result.summary(image, progress.complete())] + result.warnings)
     }
 
     private func restoreImage() throws {
@@ -113,8 +129,8 @@ extension Menu {
         try screen.show("Image restored", [restore.summary(progress.complete())] + restore.warnings)
     }
 
-    /// Runs a job between disks and a file and shows its figures.
-    private func run<Value: Sendable>(
+    /// Runs a job between disks and an image file, here or on the server, and shows its figures.
+    func run<Value: Sendable>(
         _ title: String, _ progress: Progress, _ cancellation: Cancellation,
         _ body: @escaping @Sendable () throws -> Value
     ) throws -> Value {
@@ -135,7 +151,8 @@ extension LiveContent {
     init(_ report: ProgressReport, _ notices: Notices) {
         lines = [
             ([report.state.rawValue] + [report.percentText].compactMap { $0 }).joined(separator: " "),
-            [report.bytesText, report.etaText].compactMap { $0 }.joined(separator: ", "),
+            [report.asksAgainText, report.bytesText, report.etaText].compactMap { $0 }.joined(
+                separator: ", "),
             report.ratesText, notices.lines.last ?? "",
         ]
         fraction = report.percent.map { $0 / 100 }

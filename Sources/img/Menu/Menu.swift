@@ -78,6 +78,8 @@ struct Menu {
         "  Restore image: an image file onto this machine's disks; what is on them is lost.",
         "  Multicast session: the master sends its disks to every client that joins, all at once. Give all of them "
             + "the same session name.",
+        "  ... -> server, <- server: the same with an image on the imaging server.",
+        "  Query for work: the imaging server says what this machine is to do.",
         "", "Partitions", "  View, delete or activate partitions. Slots count partitions over all disks.", "",
         "Nothing is written to a disk before its plan has been shown and answered with Yes.", "",
         "Everything here can be typed as well: 'img help' at the prompt lists the words.",

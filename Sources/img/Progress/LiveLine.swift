@@ -72,8 +72,7 @@ package enum LiveLine {
         switch report.state {
         case .planning: return []
         case .asking:
-            let again = report.asksAgainIn.map { "the imaging server is asked again in \($0) s" }
-            return [Part(0, again ?? "asking the imaging server")].compactMap { $0 }
+            return [Part(0, report.asksAgainText ?? "asking the imaging server")].compactMap { $0 }
         case .searching:
             return [Part(0, report.session.map { "searching for session \($0.onScreen)" } ?? state)]
                 .compactMap { $0 }

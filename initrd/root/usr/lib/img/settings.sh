@@ -1,7 +1,7 @@
 # The settings: settings.txt and the kernel command line (which wins) become variables of the environment.
 # Values are data: nothing here runs a line of the file, and a value that could do harm on a screen is refused.
 
-setting_keys="PROXYADDR IPADDR NETMASK GATEWAY DNSNAMESERVER DNSDOMAINSUFFIX netdevice PROMPT MANUALREBOOT SESSION SERVERKEY"
+setting_keys="PROXYADDR IPADDR NETMASK GATEWAY DNSNAMESERVER DNSDOMAINSUFFIX netdevice PROMPT MANUALREBOOT SESSION SERVERKEY NETWORKFIRST insecure"
 
 # Takes one setting; WHERE names its source in warnings: take_setting KEY VALUE WHERE
 take_setting() {
@@ -114,7 +114,7 @@ check_settings() {
     case "${netdevice:-}" in *[!A-Za-z0-9._:-]*) refuse_setting netdevice "a link's name or MAC address" ;; esac
     case "${SERVERKEY:-}" in *[!A-Za-z0-9:-]*) refuse_setting SERVERKEY "a fingerprint" ;; esac
     case "${SESSION:-}" in -*) refuse_setting SESSION "a session's name" ;; esac
-    for key in PROMPT MANUALREBOOT; do
+    for key in PROMPT MANUALREBOOT NETWORKFIRST insecure; do
         value=$(setting "$key") || continue
         case "$value" in
             1 | [Yy] | [Yy][Ee][Ss]) export "$key=1" ;;

@@ -1,0 +1,45 @@
+// img bootfix next: has the firmware start the local disk the next time, and only then, whatever its boot order says.
+internal import Blocks
+internal import Disk
+internal import Linux
+
+/// The boot entry that starts a system of this machine's disks.
+package final class NextStart {
+    private let survey: Survey
+    private let number: UInt16
+    private let title: String
+
+    /// Finds the entry, which changes nothing.
+    ///
+    /// - Throws: One sentence where the firmware has none, or no boot entries at all.
+    package init(disks words: [String]?) throws {
+        survey = try Survey(words, isReadOnly: true)
+        let facts = try survey.facts()
+        guard case .uefi(let variables) = facts.firmware else {
+            throw FixupError("only a firmware with boot entries (UEFI) can be told what to start next")
+        }
+        guard let number = variables.firstLocal(facts.disks) else {
+            let names = facts.disks.map(\.path).joined(separator: ", ")
+            throw FixupError("the firmware has no boot entry for a system on \(names)")
+        }
+        self.number = number
+        title = variables.entries[number]?.description.onScreen ?? ""
+    }
+
+    /// What will be started, in one line.
+    package var line: String { "the next start is \(VariableStore.entryName(number)) '\(title)', once" }
+
+    /// Writes the variable BootNext, and reads it back.
+    package func apply() throws { try survey.variables().write(next: number) }
+}
+
+extension BootVariables {
+    /// The first active entry in the boot order that names a partition of `disks`; nil where there is none.
+    package func firstLocal(_ disks: [BootDisk]) -> UInt16? {
+        let signatures = disks.flatMap(\.partitions).compactMap(\.signature)
+        return order.first { number in
+            guard let entry = entries[number], entry.isActive, !entry.isNetwork else { return false }
+            return entry.partition.map { signatures.contains($0.signature) } ?? false
+        }
+    }
+}
