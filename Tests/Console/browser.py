@@ -107,7 +107,7 @@ class Browser:
         deadline = time.monotonic() + patience
         while True:
             try:
-                value = self.value(script)
+                value = self.value(f"!!({script})")
                 if value:
                     return value
             except Failure:

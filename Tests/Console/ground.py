@@ -11,7 +11,7 @@ from browser import Failure
 
 SERVER = "10.79.0.1"
 PORT = 8998
-RATE = 24  # Mbit/s: a session then lasts long enough to be watched
+RATE = 12  # Mbit/s: a session then lasts long enough to be watched
 DISK_MIB = 64
 CONTENT_MIB = 36
 GRACE = 10  # seconds a program gets to end
