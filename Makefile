@@ -6,7 +6,8 @@ SHELL := /bin/bash
 # Debian packages: what the build links, and what tests and the demo run.
 BUILD_PACKAGES := gcc g++ libc6-dev make pkg-config git libparted-dev libblkid-dev zlib1g-dev libzstd-dev libisal-dev libfuse3-dev libnewt-dev libsqlite3-dev
 TEST_PACKAGES := util-linux fdisk gdisk parted e2fsprogs xfsprogs btrfs-progs ntfs-3g fuse3 dosfstools mtools \
-	lvm2 mdadm grub-pc-bin grub2-common iproute2 nftables ethtool procps mount jq python3 tmux busybox-static
+	lvm2 mdadm grub-pc-bin grub2-common iproute2 nftables ethtool procps mount jq python3 python3-jsonschema tmux \
+	busybox-static
 # What initrd/build needs; what goes onto the media is in initrd/packages.txt and is unpacked, not installed.
 MEDIA_PACKAGES := cpio zstd kmod binutils xorriso mtools
 # The virtual machine tests: machines, firmware, PXE, the base system, file systems of the disk they make.

@@ -46,6 +46,8 @@ func report(_ error: any Error) -> Int32 {
         Console.error("img: " + Img.message(for: error))
         return 2
     }
-    if !(error is ExitCode) { Console.error("img: \(error)") }
+    // A command that has said everything itself.
+    if error is ExitCode { return code.rawValue }
+    Console.error("img: \(error)")
     return 1
 }

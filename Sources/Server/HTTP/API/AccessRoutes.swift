@@ -8,6 +8,7 @@ internal import Logging
 /// An administrator as `imgserv user list` shows it.
 package struct UserView: Codable, Equatable, Sendable {
     package var name: String
+    package init(name: String) { self.name = name }
 }
 
 /// A token as `imgserv token list` shows it.

@@ -38,7 +38,7 @@ extension Routes {
 extension Site {
     /// What is known to be no password: unknown names take as long as known ones.
     private static let nobody =
-        "scrypt$15$8$1$\(String(repeating: "0", count: 32))$\(String(repeating: "0", count: 64))"
+        "scrypt$16$8$1$\(String(repeating: "0", count: 32))$\(String(repeating: "0", count: 64))"
 
     fileprivate func loginPage(problem: String?, next: String, _ context: ServerContext) async throws
         -> Response

@@ -4,7 +4,7 @@ internal import Synchronization
 
 /// Does the slow work of password hashes on threads of its own.
 final class PasswordDesk: Sendable {
-    /// Hashes at once: each takes 32 MiB and a processor.
+    /// Hashes at once: each takes 64 MiB and a processor.
     private static let atOnce = 2
     /// Those who may wait; whoever comes then is told to come again.
     private static let queue = 20
