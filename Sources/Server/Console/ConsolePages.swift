@@ -31,19 +31,27 @@ package enum ConsolePages {
     static func problem(
         _ status: HTTPResponse.Status, _ sentence: String, site: Site, context: ServerContext
     ) -> Response? {
+        let page = problemPage(status, sentence, path: "/")
+        if let viewer = context.viewer { return site.html(page.html(for: viewer), status) }
+        return site.html(Page.bare(page.template, title: page.title, page.fields), status)
+    }
+
+    /// Tells of an error, with a way back to the part of the console that `path` is in.
+    static func problemPage(_ status: HTTPResponse.Status, _ sentence: String, path: String) -> Page {
         let title =
             switch status {
             case .notFound: "There is no such page"
             case .forbidden: "This may not be done"
             default: status.code < 500 ? "This cannot be done" : "The server could not do this"
             }
-        let fields: Fields = [
-            "title": title, "text": Words.sentence(sentence), "back": "/", "backLabel": "Dashboard",
-        ]
-        guard let viewer = context.viewer else {
-            return site.html(Page.bare("problem", title: title, fields))
-        }
-        return site.html(Page("problem", title, nil, fields).html(for: viewer))
+        let section =
+            Page.Section.allCases.first { $0 != .dashboard && path.hasPrefix($0.path) } ?? .dashboard
+        return Page(
+            "problem", title, section,
+            [
+                "title": title, "text": Words.sentence(sentence), "back": section.path,
+                "backLabel": section.title,
+            ])
     }
 
     private static func addFiles(to routes: Routes) {
@@ -161,13 +169,12 @@ extension Routes {
         let site = site
         add(.get, path, for: .page) { request, context in
             guard let viewer = context.viewer else { return site.redirect(to: "/login") }
-            let html = try await site.work {
+            return try await site.answer(request, viewer) {
                 var page = try make(site.daemon, request)
                 let query = try FormFields(parsing: request.uri.query ?? "")
                 page.done = query["done"].flatMap { Self.doneSentences[$0] }
-                return page.html(for: viewer)
+                return (page.html(for: viewer), .ok)
             }
-            return site.html(html)
         }
     }
 
@@ -176,15 +183,33 @@ extension Routes {
         let site = site
         add(.post, path, for: .page) { request, context in
             guard let viewer = context.viewer else { return site.redirect(to: "/login") }
-            let (text, status) = try await site.work { () -> (String, HTTPResponse.Status) in
+            return try await site.answer(request, viewer) {
                 switch try act(site.daemon, request, context) {
-                case .go(let path): return (path, .seeOther)
-                case .again(let page, let error): return (page.html(for: viewer), error.kind.status)
-                case .edited(let page): return (page.html(for: viewer), .ok)
-                case .part(let html): return (html, .ok)
+                case .go(let path): (path, .seeOther)
+                case .again(let page, let error): (page.html(for: viewer), error.kind.status)
+                case .edited(let page): (page.html(for: viewer), .ok)
+                case .part(let html): (html, .ok)
                 }
             }
-            return status == .seeOther ? site.redirect(to: text) : site.html(text, status)
         }
+    }
+}
+
+extension Site {
+    /// Answers with an HTML document, or leads on to a path; a reason why not becomes a page within the console.
+    fileprivate func answer(
+        _ request: Request, _ viewer: Viewer,
+        _ body: @escaping @Sendable () throws -> (String, HTTPResponse.Status)
+    ) async throws -> Response {
+        let path = request.uri.path
+        let (text, status) = try await work { () -> (String, HTTPResponse.Status) in
+            do {
+                return try body()
+            } catch let error as ServerError {
+                let page = ConsolePages.problemPage(error.kind.status, error.description, path: path)
+                return (page.html(for: viewer), error.kind.status)
+            }
+        }
+        return status == .seeOther ? redirect(to: text) : html(text, status)
     }
 }

@@ -43,6 +43,7 @@ extension Page {
         ]
         var page = Page("dashboard", "Dashboard", .dashboard, fields)
         page.live = ["figures", "running", "transfers", "counters"]
+        page.isMoving = !open.isEmpty || !status.transfers.isEmpty
         page.address = "/"
         return page
     }

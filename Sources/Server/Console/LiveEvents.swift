@@ -11,6 +11,8 @@ internal import Synchronization
 private enum LiveLimit {
     /// A silent line is written that often, in seconds: both ends see that the other is there.
     static let heartbeat = 15
+    /// A page on which something moves by itself is made anew that often, in seconds.
+    static let tick = 1
     /// The shortest time between two updates of one page, in milliseconds.
     static let pause = 500
     /// A page that takes long to make is made the less often: it takes at most this share of the time.
@@ -62,7 +64,7 @@ private final class OpenPages: Sendable {
 /// One open page of one browser.
 private struct LivePage: Sendable {
     /// Why the stream wakes.
-    private enum Signal: Sendable { case changed, beat }
+    private enum Signal: Sendable { case changed, tick, beat }
 
     let site: Site
     let viewer: Viewer
@@ -75,19 +77,27 @@ private struct LivePage: Sendable {
         let html: String
     }
 
+    /// A page's parts, and whether they move by themselves.
+    struct Parts: Sendable {
+        var list: [Part] = []
+        var areMoving = false
+    }
+
     /// The parts of the page as the daemon stands now.
-    func parts() async throws -> [Part] {
+    func parts() async throws -> Parts {
         try await site.work { [self] in
             let pieces = address.split(separator: "?", maxSplits: 1)
             let page = try site.daemon.livePage(
                 at: String(pieces.first ?? "/"), pieces.count > 1 ? String(pieces[1]) : "")
-            return page.parts(for: viewer).map { Part(id: $0.id, html: $0.html) }
+            return Parts(
+                list: page.parts(for: viewer).map { Part(id: $0.id, html: $0.html) }, areMoving: page.isMoving
+            )
         }
     }
 
     /// Writes what changes until the reader goes, the login ends or the server stops.
     @concurrent func tell(_ writer: inout any ResponseBodyWriter) async throws {
-        let (signals, alarm) = AsyncStream.makeStream(of: Signal.self, bufferingPolicy: .bufferingNewest(2))
+        let (signals, alarm) = AsyncStream.makeStream(of: Signal.self, bufferingPolicy: .bufferingNewest(4))
         let bell = site.daemon.changes.bell()
         let alarms = [
             Task {
@@ -100,11 +110,15 @@ private struct LivePage: Sendable {
                 }
             },
             Task {
+                while (try? await Task.sleep(for: .seconds(LiveLimit.tick))) != nil { alarm.yield(.tick) }
+            },
+            Task {
                 if (try? await gracefulShutdown()) != nil { alarm.finish() }
             },
         ]
         defer { for alarm in alarms { alarm.cancel() } }
         var told: [String: String] = [:]
+        var isMoving = false
         // At first everything: something may have changed since the page was made.
         alarm.yield(.changed)
         for await signal in signals {
@@ -114,27 +128,29 @@ private struct LivePage: Sendable {
             }
             switch signal {
             case .beat: try await writer.write(ByteBuffer(string: ":\n\n"))
-            case .changed:
+            case .tick where !isMoving: continue
+            case .changed, .tick:
                 let start = ContinuousClock.now
-                try await update(&told, &writer)
+                isMoving = try await update(&told, &writer)
                 let took = (ContinuousClock.now - start) * LiveLimit.share
                 try await Task.sleep(for: max(took, .milliseconds(LiveLimit.pause)))
             }
         }
     }
 
+    /// Writes the parts that are others than those told; gives whether they move by themselves.
     @concurrent private func update(
         _ told: inout [String: String], _ writer: inout any ResponseBodyWriter
-    ) async throws {
-        let now: [Part]
+    ) async throws -> Bool {
+        let now: Parts
         do {
             now = try await parts()
         } catch let error as ServerError where error.kind == .notFound {
             // What it shows is gone; the browser asks again and gets the sentence.
             try await writer.write(ByteBuffer(string: "event: gone\ndata: {}\n\n"))
-            return
+            return false
         }
-        for part in now where told[part.id] != part.html {
+        for part in now.list where told[part.id] != part.html {
             told[part.id] = part.html
             let data = try JSONEncoder().encode(part)
             var buffer = ByteBuffer(string: "event: part\ndata: ")
@@ -142,6 +158,7 @@ private struct LivePage: Sendable {
             buffer.writeString("\n\n")
             try await writer.write(buffer)
         }
+        return now.areMoving
     }
 
     private var isLoggedIn: Bool { cookie.map { site.logins.isOpen($0) } ?? true }

@@ -24,18 +24,19 @@ package struct Page {
 
     let template: String
     let title: String
-    /// The page of the navigation that it belongs to; nil for a page that tells of an error.
-    let section: Section?
+    let section: Section
     var fields: Fields
     /// Templates that are parts of this one, each within an element with the id "live-" and its name.
     var live: [String] = []
+    /// Whether something on it moves by itself, such as a session's progress, without being told as a change.
+    var isMoving = false
     /// Its own address, by which `/events` makes it anew; nil for a page that stays as it is.
     var address: String?
     /// What has just been done, and what could not be.
     var done: String?
     var failed: String?
 
-    package init(_ template: String, _ title: String, _ section: Section?, _ fields: Fields) {
+    package init(_ template: String, _ title: String, _ section: Section, _ fields: Fields) {
         self.template = template
         self.title = title
         self.section = section

@@ -102,6 +102,7 @@ extension Page {
                     names: names),
             ])
         page.live = ["running", "automatic", "ended"]
+        page.isMoving = !open.isEmpty
         page.address = "/sessions"
         return page
     }
@@ -139,6 +140,7 @@ extension Page {
         fields["participants"] = session.participants.map(SessionFields.machine)
         var page = Page("running-page", "Session \(session.name)", .sessions, fields)
         page.live = ["running-detail"]
+        page.isMoving = session.state != .ended
         page.address = "/sessions/running/\(session.id)"
         return page
     }

@@ -295,6 +295,7 @@
       request.addEventListener("load", (event) => {
         const answer = event.target;
         if (answer.status < 200 || answer.status > 299) return end(sentence(answer));
+        request = null;
         location.assign("/images?done=uploaded");
       });
       request.addEventListener("error", () => end(`The connection broke while ${wanted} was being uploaded.`));
