@@ -165,9 +165,13 @@ class Browser:
         self.call("Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=False)
         self.call("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": scheme}])
         self.value("new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(() => done(true))))")
-        over = self.value("document.documentElement.scrollWidth - window.innerWidth")
+        over = self.value("""Math.max(document.documentElement.scrollWidth - window.innerWidth, ...[...document
+            .querySelectorAll("main > *, main section > *, main section > div > *")]
+            .map((one) => Math.round(one.getBoundingClientRect().right
+                - document.querySelector("main").getBoundingClientRect().right
+                + parseFloat(getComputedStyle(document.querySelector("main")).paddingRight))))""")
         data = self.call("Page.captureScreenshot", format="png", captureBeyondViewport=True)["data"]
         with open(path, "wb") as file:
             file.write(base64.b64decode(data))
         if over > 0:
-            raise Failure(f"{os.path.basename(path)}: the page is {over} px wider than the window")
+            raise Failure(f"{os.path.basename(path)}: something is {over} px too wide")

@@ -114,6 +114,16 @@ import Testing
         #expect(html.contains("in 4 min 10 s"))
     }
 
+    @Test func stoppedSessionShowsWhatItsMachinesHave() {
+        var session = Samples.session("lab1", state: "ended", registered: 0)
+        session.percent = 100
+        session.participants[0].percent = 40
+        let html = Page.session(session).html(for: viewer)
+        #expect(html.contains("<progress max=\"100\" value=\"40.0\""))
+        #expect(!html.contains("still needed"))
+        #expect(!html.contains("100 %"))
+    }
+
     @Test func onlyARegisteringSessionCanBeStarted() {
         func html(_ state: String, _ registered: Int) -> String {
             Page.session(Samples.session("lab1", state: state, registered: registered)).html(for: viewer)

@@ -14,7 +14,7 @@ extension Page {
             "events": events.map { event -> Fields in
                 var fields: Fields = [
                     "id": event.id, "at": Words.time(event.at, isAgo: false), "level": event.level,
-                    "tone": tones[event.level] ?? "", "kind": event.kind, "text": Words.sentence(event.text),
+                    "tone": tones[event.level] ?? "", "kind": event.kind, "text": event.text,
                 ]
                 fields["link"] = event.mac.map { "/workstations/\($0)" }
                 return fields

@@ -118,7 +118,7 @@ package enum Preview {
             var fields: Fields = [
                 "matchCount": workstations.count, "knownCount": known, "hasMatches": !workstations.isEmpty,
                 "matches": workstations.prefix(Preview.shown).map { one -> Fields in
-                    ["label": one.label, "detail": one.detail]
+                    ["label": one.label, "detail": one.detail, "mac": one.name.isEmpty ? "" : one.mac]
                 },
             ]
             if rest > 0 { fields["more"] = "and \(rest) more" }

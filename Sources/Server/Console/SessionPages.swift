@@ -10,9 +10,12 @@ enum SessionFields {
             "id": session.id, "name": session.name, "state": session.state.rawValue,
             "tone": session.state == .running ? "live" : "", "image": session.image,
             "hasMachines": session.registered > 0, "count": session.registered,
-            "needed": session.needed, "standing": session.standing,
-            "percent": Words.progress(session.percent), "percentText": Words.percent(session.percent),
-            "machines": Words.count(session.registered, "machine"), "isRegistering": isRegistering,
+            "needed": session.stillNeeded, "standing": session.standing,
+            "percent": Words.progress(session.shownPercent),
+            "percentText": Words.percent(session.shownPercent),
+            "machines": Words.count(
+                session.state == .ended ? session.participants.count : session.registered, "machine"),
+            "isRegistering": isRegistering,
             "isOpen": session.state != .ended,
         ]
         fields["rate"] = session.state == .running ? Words.rate(session.rate).nonEmpty : nil
@@ -78,6 +81,17 @@ enum SessionFields {
         ]
         fields["result"] = one.result.flatMap(\.nonEmpty).map(Words.sentence)
         return fields
+    }
+}
+
+extension SessionView {
+    /// The second number of "3/2".
+    var stillNeeded: String { standing.split(separator: "/").last.map(String.init) ?? "0" }
+
+    /// Of a session that has ended, what its machines have; the rest is nobody's any more.
+    var shownPercent: Double {
+        guard state == .ended, !participants.isEmpty else { return percent }
+        return participants.map(\.percent).reduce(0, +) / Double(participants.count)
     }
 }
 
