@@ -4,6 +4,7 @@ import contextlib
 import dataclasses
 import json
 import os
+import re
 import shutil
 import socket
 import subprocess
@@ -83,6 +84,8 @@ class Machine:
             self.tap = lab.network.tap()
             # A BIOS has no PXE but the card's ROM; UEFI has its own, as on a PC, and the ROM (iPXE) would replace it.
             rom = ",romfile=" if firmware.variables else ""
+            if firmware.variables and boot == "n":  # what -boot says is for a BIOS alone
+                rom += ",bootindex=0"
             words += ["-netdev", f"tap,id=net,ifname={self.tap},script=no,downscript=no",
                       "-device", f"virtio-net-pci,netdev=net,mac={self.mac}{rom}"]
         if kernel:
@@ -160,6 +163,15 @@ class Machine:
                 self.shell("dmesg -n 1")
                 self.picture("prompt")
                 return
+            self.monitor("system_reset")
+        raise Failure(f"{self.name}: the kernel found no timer {RESETS} times (see {self.log})")
+
+    def work_unattended(self, pattern, limit):
+        """Waits for what a machine prints that nobody types at; without a timer it is reset (see boot_by_hand)."""
+        for _ in range(RESETS):
+            found = self.expect(rf"{pattern}|{NO_TIMER}", limit, fatal=False)
+            if not re.match(NO_TIMER, found.group()):
+                return found
             self.monitor("system_reset")
         raise Failure(f"{self.name}: the kernel found no timer {RESETS} times (see {self.log})")
 
