@@ -11,6 +11,8 @@ package struct WorkServer: Equatable, Sendable {
     package var name: String?
     /// The only key it may have; nil: any.
     package var pinned: Fingerprint?
+    /// Where it was found; it counts before the name, which cannot tell the interface of a link-local address.
+    package var address: SocketAddress?
 
     package init(name: String?, pinned: Fingerprint? = nil) {
         self.name = name
@@ -38,6 +40,7 @@ package struct WorkServer: Equatable, Sendable {
     ///
     /// - Throws: Where its name is not known, nobody answers, or two servers do.
     package func locate(isCancelled: () -> Bool = { false }) throws -> SocketAddress {
+        if let address { return address }
         guard let name else {
             let found = try HostSearch.locate(
                 session: Specification.serverName, interface: nil, pinned: pinned,
