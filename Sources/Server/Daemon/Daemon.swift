@@ -61,7 +61,7 @@ package final class Daemon: Sendable {
         let relay = DaemonRelay()
         board = SessionBoard(key: key, rate: configuration.rate) { event in relay.daemon?.take(event) }
         desk = WorkDesk(key: key, store: store, images: images, board: board, configuration: configuration,
-            note: note)
+            note: note, changed: { relay.daemon?.boot.refresh() })
         transfers = ImageTransfers(
             key: key, images: images, store: store, uploads: configuration.uploads,
             note: { text, level, mac in sink.note(text, level: level, kind: .image, mac: mac) },
