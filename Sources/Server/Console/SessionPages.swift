@@ -135,9 +135,9 @@ extension Page {
         func add(_ label: String, at seconds: Int64?) {
             if let seconds { facts.append(["label": label, "value": "", "time": Words.time(seconds)]) }
         }
-        add(
-            "Machines", "\(session.registered)\(session.needed > 0 ? ", \(session.needed) still needed" : "")"
-        )
+        let isWaiting = session.state != .ended && session.stillNeeded != "0"
+        let machines = session.state == .ended ? session.participants.count : session.registered
+        add("Machines", "\(machines)\(isWaiting ? ", \(session.stillNeeded) still needed" : "")")
         if session.state == .running { add("Rate", Words.rate(session.rate)) }
         if session.state != .ended {
             add("Starts", session.startsIn.map { "in \(Words.duration($0))" })
