@@ -9,7 +9,7 @@ enum SessionFields {
         var fields: Fields = [
             "id": session.id, "name": session.name, "state": session.state.rawValue,
             "tone": session.state == .running ? "live" : "", "image": session.image,
-            "hasMachines": session.registered > 0, "count": session.registered,
+            "canStart": session.registered > 0, "count": session.registered,
             "needed": session.stillNeeded, "standing": session.standing,
             "percent": Words.progress(session.shownPercent),
             "percentText": Words.percent(session.shownPercent),
