@@ -56,10 +56,13 @@ package final class WorkDesk: Sendable {
                 try take(order, .nothing, of: known, history: known.history)
                 return order
             }
-            let decision = try policies().decide(known.workstation, known.history) { images.identifier(of: $0) }
+            let decision = try policies().decide(known.workstation, known.history) {
+                images.identifier(of: $0)
+            }
             let work = try fill(&order, by: decision, for: known.workstation, at: local)
             switch work {
-            case .nothing: note("\(known.workstation.who) was told: \(order.reason)", .debug, known.workstation.mac)
+            case .nothing:
+                note("\(known.workstation.who) was told: \(order.reason)", .debug, known.workstation.mac)
             default:
                 var history = known.history
                 history.note(work)
@@ -184,7 +187,8 @@ package final class WorkDesk: Sendable {
     private func take(
         _ order: OrderMessage, _ work: Decision.Work, of known: WorkstationRecord, history: WorkHistory
     ) throws {
-        var record = OrderRecord(id: order.order, mac: known.workstation.mac, at: WallClock.now(), verb: order.verb)
+        var record = OrderRecord(
+            id: order.order, mac: known.workstation.mac, at: WallClock.now(), verb: order.verb)
         switch work {
         case .takePart(let session), .master(let session):
             record.session = session.number
