@@ -6,14 +6,16 @@ SHELL := /bin/bash
 # Debian packages: what the build links, and what tests and the demo run.
 BUILD_PACKAGES := gcc g++ libc6-dev make pkg-config git libparted-dev libblkid-dev zlib1g-dev libzstd-dev libisal-dev libfuse3-dev libnewt-dev libsqlite3-dev
 TEST_PACKAGES := util-linux fdisk gdisk parted e2fsprogs xfsprogs btrfs-progs ntfs-3g fuse3 dosfstools mtools \
-	lvm2 mdadm grub-pc-bin grub2-common iproute2 nftables ethtool procps mount jq python3 python3-jsonschema tmux \
+	lvm2 mdadm grub-pc-bin grub2-common iproute2 nftables ethtool procps mount jq python3 python3-jsonschema curl tmux \
 	busybox-static
 # What initrd/build needs; what goes onto the media is in initrd/packages.txt and is unpacked, not installed.
 MEDIA_PACKAGES := cpio zstd kmod binutils xorriso mtools
 # The virtual machine tests: machines, firmware, PXE, the base system, file systems of the disk they make.
 E2E_PACKAGES := qemu-system-x86 seabios ipxe-qemu ovmf dnsmasq-base debootstrap debian-archive-keyring exfatprogs \
 	gzip
-PACKAGES := $(BUILD_PACKAGES) $(TEST_PACKAGES) $(MEDIA_PACKAGES) $(E2E_PACKAGES)
+# The web console's test: a browser, and letters for its pictures.
+CONSOLE_PACKAGES := chromium fonts-dejavu-core
+PACKAGES := $(BUILD_PACKAGES) $(TEST_PACKAGES) $(MEDIA_PACKAGES) $(E2E_PACKAGES) $(CONSOLE_PACKAGES)
 
 # One configuration: what is tested is what ships. An undeclared import is an error.
 SWIFT_FLAGS := -c release --explicit-target-dependency-import-check error
@@ -23,7 +25,7 @@ PREFIX ?= /usr/local
 SYSCONFDIR ?= /etc
 UNIT := Sources/imgserv/Install
 
-.PHONY: help setup toolchain build test check demo bench bench-quick bench-stragglers bench-disk \
+.PHONY: help setup toolchain build test check demo console bench bench-quick bench-stragglers bench-disk \
 	bench-live bench-allocations simulate fuzz initrd iso pxe e2e clean install install-files
 
 help: ## this list
@@ -50,6 +52,7 @@ test: setup ## build and run every test (as root: loop devices, network namespac
 	swift build $(SWIFT_FLAGS) --build-tests
 	swift test $(SWIFT_FLAGS) --skip-build --disable-xctest
 	Tests/MediaTests/settings
+	Tests/MediaTests/start
 	Tests/MediaTests/foundation
 	Tests/MediaTests/installed $(BIN)
 	Tests/Demo/demo selftest
@@ -61,6 +64,9 @@ check: setup ## formatting, directions of imports, forbidden imports
 
 demo: build ## image three machines on a private network and prove the outcome
 	IMG_BIN_DIR=$(BIN) Tests/Demo/demo
+
+console: build ## the web console in a headless browser, with pictures of every page in .build/console
+	IMG_BIN_DIR=$(BIN) Tests/Console/run
 
 bench: build ## the transport beside udpcast, UFTP and TCP: every case (hours), tables and plots
 	status=0; IMG_BIN_DIR=$(BIN) Benchmarks/transport/run || status=$$?; Benchmarks/transport/report; exit $$status

@@ -23,6 +23,16 @@ import imgserv
         ),
         (["mcast", "a=b", "-p", "F"], ["mcast", "a=b", "-p", "F"]),
         (["k"], ["key"]),
+        (["se", "--config", "a=b"], ["serve", "--config", "a=b"]),
+        (["-status"], ["status"]),
+        (["stat", "lab1", "-i", "list", "--json"], ["status", "lab1", "-i", "list", "--json"]),
+        (["-LIST", "-i", "10.0.0.1"], ["list", "-i", "10.0.0.1"]),
+        (["-stop", "user", "add"], ["stop", "user", "add"]),
+        (["-mcast", "user", "-p", "add", "-i", "srv"], ["mcast", "user", "-p", "add", "-i", "srv"]),
+        (["u", "a", "list"], ["user", "add", "list"]),
+        (["token", "rem", "--state", "x", "ci"], ["token", "remove", "--state", "x", "ci"]),
+        (["user", "--help"], ["user", "--help"]),
+        (["help", "user", "l"], ["help", "user", "list"]),
         (["help", "mc"], ["help", "mcast"]),
         (["--help"], ["--help"]),
         ([], ["--help"]),
@@ -32,10 +42,7 @@ import imgserv
     }
 
     @Test(arguments: [
-        (["serve"], "'serve' belongs to a part of imgserv that does not exist yet"),
-        (["-stop", "lab1"], "'stop' belongs to a part of imgserv that does not exist yet"),
-        (["status"], "'status' belongs to a part of imgserv that does not exist yet"),
-        (["li"], "'list' belongs to a part of imgserv that does not exist yet"),
+        (["user", "paint", "x"], "'user' takes add, list, remove, not 'paint'"),
         (["s"], "the mode 's' may be serve or status or stop"),
         (["unicast"], "imgserv has no mode 'unicast'; 'imgserv help' lists them"),
         (
@@ -52,8 +59,15 @@ import imgserv
 
 @Suite(.timeLimit(.minutes(10))) struct ProgramTests {
     @Test(arguments: [
-        (["serve"], 2, "imgserv: 'serve' belongs to a part of imgserv that does not exist yet\n"),
-        (["mcast", "lab1"], 2, "Missing expected argument '-p <file>'"),
+        (["stop"], 2, "Missing expected argument '<name>'"),
+        (
+            ["status", "--socket", "/nowhere/s"], 1,
+            "imgserv: no imaging server runs here (nothing answers at /nowhere/s)"
+        ),
+        (["list", "-i", "127.0.0.9:1"], 1, "imgserv: no imaging server answers at http://127.0.0.9:1"),
+        (["stop", "x", "-i", "a b"], 1, "imgserv: 'a b' names no server"),
+        (["user", "add", "a b"], 1, "imgserv: a name has 1 to 64 letters, digits or any of . _ @ -"),
+        (["mcast", "lab1"], 2, "Missing expected argument '-p <path>'"),
         (
             ["mcast", "lab1", "-p", "F", "-f", "2"], 2,
             "-f takes 1, the whole image; other file sets belong to a part"
@@ -61,16 +75,16 @@ import imgserv
         (["mcast", "lab1", "-p", "F", "-c", "0"], 2, "-c takes 1 to 1000 machines"),
         (["mcast", "lab1", "-p", "F", "-t", "0"], 2, "-t takes the minutes to wait"),
         (["mcast", "lab1", "-p", "F", "rate=fast"], 2, "'fast'"),
-        (["mcast", "lab1", "-p", "F", "-i", "nowhere"], 1, "imgserv: 'nowhere' is no IP address\n"),
         (
-            ["mcast", "lab1", "-p", "F", "-i", "192.0.2.7"], 1,
-            "imgserv: 192.0.2.7 is not an address of this machine, which has "
+            ["mcast", "lab1", "-p", "F", "-i", "127.0.0.9:1"], 1,
+            "imgserv: no imaging server answers at http://127.0.0.9:1"
         ),
+        (["mcast", "lab1", "-p", "a/F", "-i", "127.0.0.9:1"], 2, "-p takes the name of an image"),
         (
             ["mcast", "lab1", "-p", "F", "if=nope0"], 1,
             "imgserv: this machine has no interface nope0; it has "
         ),
-        (["help"], 0, "imgserv mcast NAME -p FILE"),
+        (["help"], 0, "imgserv mcast NAME -p PATH"),
     ])
     func exitStatusAndSentence(_ words: [String], _ status: Int, _ sentence: String) throws {
         let outcome = try runAnyway([try builtProgram("imgserv")] + words)

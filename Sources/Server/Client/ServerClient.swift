@@ -22,6 +22,7 @@ package final class ServerClient: Sendable {
     ///   - address: Where the daemon is.
     ///   - token: An administrator's token; the local socket needs none.
     ///   - certificates: A PEM file of certificates that are trusted, instead of the system's.
+    /// - Throws: `ServerError` where that file cannot be read.
     package init(_ address: ServerAddress, token: String? = nil, certificates: String? = nil) throws {
         self.address = address
         self.token = token

@@ -66,7 +66,7 @@ struct Answering: RouterMiddleware {
     /// Ends the connection a moment after the answer: whoever sends an image that is refused would go on for long.
     private func end(_ response: inout Response, _ channel: any Channel) {
         response.headers[.connection] = "close"
-        let (body, wait) = (response.body, site.limits.refusedBody)
+        let (body, wait) = (response.body, TimeAmount.seconds(site.limits.refusedBodySeconds))
         response.body = ResponseBody(contentLength: body.contentLength) { writer in
             try await body.write(writer)
             channel.eventLoop.scheduleTask(in: wait) { channel.close(promise: nil) }

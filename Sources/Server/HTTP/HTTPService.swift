@@ -122,9 +122,9 @@ package final class HTTPService: Sendable {
         let limits = site.limits
         return HTTP1Channel.Configuration(
             additionalChannelHandlers: [
-                IdleStateHandler(allTimeout: limits.stall), CloseWhenStill(),
+                IdleStateHandler(allTimeout: .seconds(limits.stallSeconds)), CloseWhenStill(),
             ],
-            idleTimeout: limits.idle,
+            idleTimeout: .seconds(limits.idleSeconds),
             httpDecoderConfiguration: .init(
                 maxHeaderFieldSize: limits.headerFieldBytes, maxHeaderListSize: limits.headerBytes,
                 maxHeaderFieldCount: limits.headerCount))

@@ -21,7 +21,7 @@ package final class Site: Sendable {
     private let pool: NIOThreadPool
     private let clock: @Sendable () -> UInt64
 
-    /// - Parameter clock: Nanoseconds of a clock that is never set; for tests.
+    /// The clock gives nanoseconds and is never set; another one only in tests.
     package init(
         daemon: Daemon, limits: HTTPLimits = HTTPLimits(),
         clock: @escaping @Sendable () -> UInt64 = MonotonicClock.now
@@ -104,7 +104,7 @@ package final class Site: Sendable {
             body: ResponseBody(byteBuffer: ByteBuffer(string: text)))
     }
 
-    /// "It is done, and there is nothing to say."
+    /// Says that it is done, and nothing else.
     package var done: Response { Response(status: .noContent) }
 
     /// Sends a browser to another page, with GET.

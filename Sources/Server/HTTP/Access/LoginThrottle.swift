@@ -77,3 +77,8 @@ package struct LoginThrottle: Sendable {
         return (front + Array(repeating: "0", count: 4)).prefix(4).joined(separator: ":")
     }
 }
+
+extension LoginThrottle {
+    /// Names and addresses that are remembered now.
+    package var remembered: Int { names.count + addresses.count }
+}
