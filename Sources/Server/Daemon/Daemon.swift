@@ -65,6 +65,7 @@ package final class Daemon: Sendable {
             note: note)
         transfers = ImageTransfers(
             key: key, images: images, store: store, uploads: configuration.uploads,
+            isSame: { [desk] in try desk.isSame($0, $1) },
             note: { text, level, mac in sink.note(text, level: level, kind: .image, mac: mac) },
             changed: { changes.ring() })
         work = try WorkService(desk: desk, transfers: transfers, port: workPort, note: note) { number in

@@ -219,11 +219,18 @@ package final class WorkDesk: Sendable {
             .info, record.mac)
     }
 
+    /// Whether two MAC addresses are of one workstation, which may ask from any of its interfaces.
+    func isSame(_ one: [UInt8], _ other: [UInt8]) throws -> Bool {
+        if one == other { return true }
+        guard let known = try store.workstation(other)?.workstation else { return false }
+        return ([known.mac] + known.otherMACs).contains(one)
+    }
+
     /// Takes down what came of an order; what is not open, or not this machine's, changes nothing.
     ///
     /// - Returns: The session's number where the order was its master's.
     func close(_ outcome: OutcomeMessage, from peer: Address) throws -> Int64? {
-        guard let record = try store.order(outcome.order), record.mac == outcome.mac else {
+        guard let record = try store.order(outcome.order), try isSame(record.mac, outcome.mac) else {
             note("\(peer) reports the outcome of an order that it was not given", .warning, nil)
             return nil
         }
