@@ -169,8 +169,10 @@ import TestSupport
         var path = ""
         try TestServer.with { server in
             path = server.daemon.configuration.socket
-            #expect(try run("stat", "-c", "%a %F", path) == "600 socket\n")
-            #expect(try run("ls", "\(server.directory)/run") == "s\n")
+            let mode = try run("stat", "-c", "%a %F", path)
+            #expect(mode == "600 socket\n")
+            let names = try run("ls", "\(server.directory)/run")
+            #expect(names == "s\n")
             let second = HTTPService(site: Site(daemon: server.daemon))
             let error = #expect(throws: ServerError.self) { try second.start() }
             #expect(error?.description == "a server is running at \(path) already")
