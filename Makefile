@@ -13,16 +13,20 @@ MEDIA_PACKAGES := cpio zstd kmod binutils xorriso mtools
 # The virtual machine tests: machines, firmware, PXE, the base system, file systems of the disk they make.
 E2E_PACKAGES := qemu-system-x86 seabios ipxe-qemu ovmf dnsmasq-base debootstrap debian-archive-keyring exfatprogs \
 	gzip
-PACKAGES := $(BUILD_PACKAGES) $(TEST_PACKAGES) $(MEDIA_PACKAGES) $(E2E_PACKAGES)
+# The web console's test: a browser, and letters for its pictures.
+CONSOLE_PACKAGES := chromium fonts-dejavu-core
+PACKAGES := $(BUILD_PACKAGES) $(TEST_PACKAGES) $(MEDIA_PACKAGES) $(E2E_PACKAGES) $(CONSOLE_PACKAGES)
 
 # One configuration: what is tested is what ships. An undeclared import is an error.
 SWIFT_FLAGS := -c release --explicit-target-dependency-import-check error
 BIN := .build/release
 DESTDIR ?=
 PREFIX ?= /usr/local
+SYSCONFDIR ?= /etc
+UNIT := Sources/imgserv/Install
 
-.PHONY: help setup toolchain build test check demo bench bench-quick bench-stragglers bench-disk \
-	bench-live bench-allocations simulate fuzz initrd iso pxe e2e clean install
+.PHONY: help setup toolchain build test check demo console bench bench-quick bench-stragglers bench-disk \
+	bench-live bench-allocations simulate fuzz initrd iso pxe e2e clean install install-files
 
 help: ## this list
 	@awk -F':.*## ' '/^[a-z0-9-]+:.*## /{printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -48,7 +52,9 @@ test: setup ## build and run every test (as root: loop devices, network namespac
 	swift build $(SWIFT_FLAGS) --build-tests
 	swift test $(SWIFT_FLAGS) --skip-build --disable-xctest
 	Tests/MediaTests/settings
+	Tests/MediaTests/start
 	Tests/MediaTests/foundation
+	Tests/MediaTests/installed $(BIN)
 	Tests/Demo/demo selftest
 	DEAF_AFTER=5 DEAF_RATE=50 Tests/Demo/deaf
 
@@ -58,6 +64,9 @@ check: setup ## formatting, directions of imports, forbidden imports
 
 demo: build ## image three machines on a private network and prove the outcome
 	IMG_BIN_DIR=$(BIN) Tests/Demo/demo
+
+console: build ## the web console in a headless browser, with pictures of every page in .build/console
+	IMG_BIN_DIR=$(BIN) Tests/Console/run
 
 bench: build ## the transport beside udpcast, UFTP and TCP: every case (hours), tables and plots
 	status=0; IMG_BIN_DIR=$(BIN) Benchmarks/transport/run || status=$$?; Benchmarks/transport/report; exit $$status
@@ -97,12 +106,25 @@ pxe: initrd ## .build/media/pxe, the directory for network boot, with dnsmasq's 
 
 e2e: build initrd iso pxe ## virtual machine tests: PXE and CD boot to a restored system that runs (E2E="s1 s4": a part)
 	@[ "$$(id -u)" = 0 ] || { echo "make: the virtual machine tests make loop devices and a network: run as root" >&2; exit 1; }
+	Tests/MediaTests/netboot
 	IMG_BIN_DIR=$(BIN) Tests/E2E/run $(E2E)
 
-install: build ## install img and imgserv under $(DESTDIR)$(PREFIX)
-	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/sbin
+install: build install-files ## install img, imgserv, its systemd unit and example configuration under $(DESTDIR)$(PREFIX)
+
+# Without building: what `install` copies. A configuration that is there is kept.
+install-files:
+	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/sbin $(DESTDIR)$(SYSCONFDIR)
 	install -m 755 $(BIN)/img $(DESTDIR)$(PREFIX)/sbin/img
 	install -m 755 $(BIN)/imgserv $(DESTDIR)$(PREFIX)/sbin/imgserv
+	install -d $(addprefix $(DESTDIR)$(PREFIX)/lib/,systemd/system sysusers.d tmpfiles.d sysctl.d)
+	sed 's|@SBIN@|$(PREFIX)/sbin|' $(UNIT)/imgserv.service >$(DESTDIR)$(PREFIX)/lib/systemd/system/imgserv.service
+	chmod 644 $(DESTDIR)$(PREFIX)/lib/systemd/system/imgserv.service
+	for kind in sysusers tmpfiles; do \
+		install -m 644 $(UNIT)/$$kind.conf $(DESTDIR)$(PREFIX)/lib/$$kind.d/imgserv.conf; done
+	install -m 644 $(UNIT)/sysctl.conf $(DESTDIR)$(PREFIX)/lib/sysctl.d/60-imgserv.conf
+	[ -e $(DESTDIR)$(SYSCONFDIR)/imgserv.conf ] || \
+		install -m 644 $(UNIT)/imgserv.conf $(DESTDIR)$(SYSCONFDIR)/imgserv.conf
+	@[ -n "$(DESTDIR)" ] || echo "make: now run systemd-sysusers, systemd-tmpfiles --create, and systemctl enable --now imgserv (Documentation/SERVER.md)"
 
 clean: ## remove what was built
 	rm -rf .build .build-*

@@ -16,12 +16,14 @@ let crypto = Target.Dependency.product(name: "Crypto", package: "swift-crypto")
 let system = Target.Dependency.product(name: "SystemPackage", package: "swift-system")
 let arguments = Target.Dependency.product(name: "ArgumentParser", package: "swift-argument-parser")
 
-func target(_ name: String, _ dependencies: [Target.Dependency], resources: [Resource]? = nil) -> Target {
+func target(
+    _ name: String, _ dependencies: [Target.Dependency], resources: [Resource]? = nil
+) -> Target {
     .target(name: name, dependencies: dependencies, resources: resources, swiftSettings: strict)
 }
 
-func program(_ name: String, _ dependencies: [Target.Dependency]) -> Target {
-    .executableTarget(name: name, dependencies: dependencies, swiftSettings: strict)
+func program(_ name: String, _ dependencies: [Target.Dependency], exclude: [String] = []) -> Target {
+    .executableTarget(name: name, dependencies: dependencies, exclude: exclude, swiftSettings: strict)
 }
 
 func tests(_ name: String, _ dependencies: [Target.Dependency]) -> Target {
@@ -110,11 +112,14 @@ let package = Package(
                 .product(name: "Mustache", package: "swift-mustache"),
                 .product(name: "AsyncHTTPClient", package: "async-http-client"),
             ],
-            resources: [.embedInCode("HTTP/openapi.json")]),
+            // The console's pages, style and script and the API's document are part of the program.
+            resources: [.embedInCode("Console/Pages"), .embedInCode("HTTP/openapi.json")]),
 
         // Programs.
         program("img", ["Imaging", "Fixup", "Linux", "Blocks", "CNewt", arguments]),
-        program("imgserv", ["Server", "SessionProtocol", "Linux", "Blocks", arguments]),
+        // Install: the systemd unit and what belongs to it; `make install` copies them.
+        program(
+            "imgserv", ["Server", "SessionProtocol", "Linux", "Blocks", arguments], exclude: ["Install"]),
 
         // Tests.
         .target(

@@ -14,8 +14,11 @@ stamp() { find "$@" -exec touch -h -d "@$SOURCE_DATE_EPOCH" {} +; }
 
 # The menu, and the settings given to make.
 write_configuration() { # write_configuration GRUB_CFG SETTINGS_TXT
-    local key
-    cp "$here/grub.cfg" "$1"
+    local key server= unanswered=local
+    if [ -n "${SESSION:-}" ] && [ -n "${SERVERKEY:-}${insecure:-}" ]; then unanswered=auto; fi
+    # GRUB has no names: only an address is one to ask for the boot configuration.
+    case ${PROXYADDR:-} in *[!0-9.]*) ;; *) server=${PROXYADDR:-} ;; esac
+    sed "s/@UNANSWERED@/$unanswered/; s/@SERVER@/$server/" "$here/grub.cfg" >"$1"
     cp "$here/settings.txt" "$2"
     for key in "${setting_keys[@]}"; do
         [ -z "${!key:-}" ] || printf '%s=%s\n' "$key" "${!key}" >>"$2"

@@ -1,6 +1,6 @@
 // Finds out whether somebody hosts a session already, without taking part in it.
 internal import Blocks
-internal import Linux
+package import Linux
 package import SessionProtocol
 
 /// The question who hosts a session of a name.
@@ -15,18 +15,29 @@ package enum HostSearch {
     /// Signatures that are checked: a flood of announcements must not keep the search busy.
     private static let mostChecks = 64
 
-    /// The host that answers or announces the session within `patience` nanoseconds, on the interface called
-    /// `interface` or on all; nil: nobody has, or `isCancelled` holds.
-    ///
-    /// It is asked for several times. Whoever answers is returned a second later: others may contradict it until then.
-    /// A session that has ended does not count. With `pinned` only hosts with that key do. Blocks the calling thread, in whose network namespace it looks; afterwards
-    /// no socket is left.
-    ///
-    /// - Throws: `TransportError` where there is no such interface, no discovery on this machine, or two hosts of the name.
+    /// The host as `locate` finds it.
     package static func find(
         session: String, interface: String?, pinned: Fingerprint? = nil, patience: UInt64,
         isCancelled: () -> Bool
     ) throws -> FoundHost? {
+        try locate(
+            session: session, interface: interface, pinned: pinned, patience: patience,
+            isCancelled: isCancelled)?.host
+    }
+
+    /// The host that answers or announces the session within `patience` nanoseconds, on the interface called
+    /// `interface` or on all; nil: nobody has, or `isCancelled` holds.
+    ///
+    /// It is asked for several times. Whoever answers is returned a second later: others may contradict it until then.
+    /// A session that has ended does not count. With `pinned` only hosts with that key do. Blocks the calling thread, in
+    /// whose network namespace it looks; afterwards no socket is left. `reached` names the interface where the host's
+    /// address is link-local.
+    ///
+    /// - Throws: `TransportError` where there is no such interface, no discovery on this machine, or two hosts of the name.
+    package static func locate(
+        session: String, interface: String?, pinned: Fingerprint? = nil, patience: UInt64,
+        isCancelled: () -> Bool
+    ) throws -> (host: FoundHost, reached: SocketAddress)? {
         if let interface { _ = try HostInterface.named(interface, in: try NetworkInterface.all()) }
         let poller = try Poller()
         let finder = try HostFinder(session: session, ttl: ttl, poller: poller, firstToken: 0)
@@ -40,7 +51,7 @@ package enum HostSearch {
         var other: FoundHost?
         while other == nil, !isCancelled() {
             let now = MonotonicClock.now()
-            guard now < end else { return found }
+            guard now < end else { break }
             if now >= nextQuestion {
                 _ = finder.ask(question, on: interface)
                 nextQuestion = now + interval
@@ -78,6 +89,7 @@ package enum HostSearch {
             throw TransportError(
                 "two hosts announce the session \(session): \(found) and \(other); end one of them first")
         }
-        return isCancelled() ? nil : found
+        guard !isCancelled(), let found, let reached = finder.reaching(found.endpoint) else { return nil }
+        return (found, reached)
     }
 }

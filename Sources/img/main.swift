@@ -35,8 +35,9 @@ func menu() -> Int32 {
     }
 }
 
-/// Prints what an error has to say and gives the exit status: 0 for help, 2 for usage, 1 for everything else.
+/// Prints what an error has to say and gives the exit status: 0 for help, 2 for usage, a command's own, else 1.
 func report(_ error: any Error) -> Int32 {
+    if let status = error as? ExitCode, status.rawValue > 2 { return status.rawValue }
     let code = Img.exitCode(for: error)
     if code == .success {
         Console.print(Img.fullMessage(for: error))

@@ -109,6 +109,34 @@ private func putTable(_ path: String, _ text: String) throws {
         }
     }
 
+    /// Not the network's entry, not a disabled one, not one of a disk that is not there.
+    @Test func theNextStartIsTheFirstOfThisMachinesDisks() throws {
+        func partition(_ byte: UInt8) -> EFIPartition {
+            EFIPartition(
+                number: 1, start: 2048, count: 9, signature: .gpt(GUID([UInt8](repeating: byte, count: 16))))
+        }
+        var variables = BootVariables()
+        var network = LoadOption("PXE", partition(1), loader: "\\a.efi")
+        network.nodes = [.init(type: 3, subtype: 11, data: [UInt8](repeating: 0, count: 37))]
+        var disabled = LoadOption("old", partition(1), loader: "\\a.efi")
+        disabled.attributes = 0
+        variables.entries = [
+            1: network, 2: disabled, 3: LoadOption("stick", partition(2), loader: "\\a.efi"),
+            4: LoadOption("debian", partition(1), loader: "\\a.efi"),
+            5: LoadOption("windows", partition(1), loader: "\\b.efi"),
+        ]
+        variables.order = [1, 2, 3, 9, 4, 5]
+        #expect(variables.firstLocal([partition(1).signature]) == 4)
+        #expect(variables.firstLocal([partition(7).signature]) == nil)
+        variables.order = [5, 4]
+        #expect(variables.firstLocal([partition(1).signature]) == 5)
+        try withTemporaryDirectory { root in
+            try VariableStore(root).write(next: 0x010a)
+            #expect(try FileTree.bytes(of: "\(root)/BootNext-\(vendor)") == [7, 0, 0, 0, 0x0a, 1])
+            #expect(try VariableStore(root).read() == BootVariables())
+        }
+    }
+
     @Test func garbageIsLeftAlone() throws {
         try withTemporaryDirectory { root in
             try put("\(root)/Boot0001-\(vendor)", "garbage")

@@ -43,7 +43,8 @@ struct LiveLineTests {
             for width in -1...200 {
                 let line = LiveLine.text(sample(state), width: width)
                 #expect(line.count <= max(width, 0))
-                guard width >= 39, ![.planning, .searching, .waiting, .verifying].contains(state) else {
+                guard width >= 39, ![.planning, .asking, .searching, .waiting, .verifying].contains(state)
+                else {
                     continue
                 }
                 #expect(line.contains("wire 112 MB/s, disk 13.4 GB/min"), "\(state) \(width): \(line)")

@@ -50,6 +50,37 @@ import Testing
         #expect(try find(lan, on: lan.stations[0], patience: second) == nil, "the session has ended")
     }
 
+    /// A pinned key settles which of two hosts is meant; without one neither is taken.
+    @Test func aSearchWithAPinnedKeyPassesOthersOver() throws {
+        let lan = try NamespaceLAN(stations: 2)
+        let image = MadeUpImage(chunks: 2, payloadBytes: 1 << 16)
+        let hosts = try [lan.host, lan.stations[0]].map {
+            try Hosting(image, on: lan, participants: 2, machine: $0)
+        }
+        for host in hosts {
+            let key = host.runner.fingerprint
+            let found = try lan.thread(on: lan.stations[1]) {
+                try HostSearch.find(session: "test", interface: nil, pinned: key, patience: 5 * second) {
+                    false
+                }
+            }.join()
+            #expect(found?.fingerprint == key)
+        }
+        let stranger = try #require(PrivateKey(seed: Random.bytes(32))).publicKey.fingerprint
+        let nobody = try lan.thread(on: lan.stations[1]) {
+            try HostSearch.find(session: "test", interface: nil, pinned: stranger, patience: 2 * second) {
+                false
+            }
+        }.join()
+        #expect(nobody == nil)
+        let error = try #require(throws: TransportError.self) { try find(lan, on: lan.stations[1]) }
+        for host in hosts { #expect(error.description.contains("\(host.runner.fingerprint)")) }
+        for host in hosts {
+            host.runner.stop(reason: "the test is over")
+            _ = try host.outcome()
+        }
+    }
+
     /// What is announced once in a while by somebody who neither answers nor listens.
     @Test(arguments: [
         (SessionSnapshot.State.registering, false, "test", true), (.ended, false, "test", false),

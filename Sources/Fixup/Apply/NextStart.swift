@@ -18,7 +18,8 @@ package final class NextStart {
         guard case .uefi(let variables) = facts.firmware else {
             throw FixupError("only a firmware with boot entries (UEFI) can be told what to start next")
         }
-        guard let number = variables.firstLocal(facts.disks) else {
+        guard let number = variables.firstLocal(facts.disks.flatMap(\.partitions).compactMap(\.signature))
+        else {
             let names = facts.disks.map(\.path).joined(separator: ", ")
             throw FixupError("the firmware has no boot entry for a system on \(names)")
         }
@@ -34,12 +35,11 @@ package final class NextStart {
 }
 
 extension BootVariables {
-    /// The first active entry in the boot order that names a partition of `disks`; nil where there is none.
-    package func firstLocal(_ disks: [BootDisk]) -> UInt16? {
-        let signatures = disks.flatMap(\.partitions).compactMap(\.signature)
-        return order.first { number in
+    /// The first active entry in the boot order that names one of these partitions; nil where there is none.
+    package func firstLocal(_ partitions: [EFIPartition.Signature]) -> UInt16? {
+        order.first { number in
             guard let entry = entries[number], entry.isActive, !entry.isNetwork else { return false }
-            return entry.partition.map { signatures.contains($0.signature) } ?? false
+            return entry.partition.map { partitions.contains($0.signature) } ?? false
         }
     }
 }

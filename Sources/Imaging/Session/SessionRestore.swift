@@ -222,8 +222,8 @@ package final class SessionRestore: Sendable {
             lost = try discard(accepted.existing, layout)
         }
         return Result(
-            image: accepted.image, contentBytes: manifest.usedBytes, disks: plan?.assignments.map(\.target.path) ?? [],
-            recording: nil,
+            image: accepted.image, contentBytes: manifest.usedBytes,
+            disks: plan?.assignments.map(\.target.path) ?? [], recording: nil,
             warnings: UnreadableSectors(lost, disks: manifest.disks)
                 .warnings(of: discards ? "in what was received" : "on the disk") { disk in
                     plan?.assignments.first { $0.imageDisk == disk }?.target.path ?? "disk \(disk + 1)"

@@ -21,7 +21,9 @@ package final class AutomaticWork: Sendable {
 
     /// What the one at the machine provides.
     package struct Surroundings: Sendable {
-        /// Waits so many nanoseconds for a key; true when there was one. nil where no key is asked for.
+        /// Waits so many nanoseconds for a key; true when there was one.
+        ///
+        /// nil where no key is asked for.
         package let pause: (@Sendable (UInt64) throws -> Bool)?
         /// Makes the restored disks bootable, and tells what it does.
         package let makeBootable: @Sendable ([String]) throws -> Void
@@ -85,7 +87,7 @@ package final class AutomaticWork: Sendable {
                     options.server.name.map { "the imaging server \($0.onScreen)" } ?? "the imaging server"
                 let sentence = "\(server) does not answer: \(error)"
                 if sentence != complaint {
-                    progress.note("\(sentence); it is asked again and again", .warning)
+                    progress.note("\(sentence); it is asked again every 10 s\(keyHint)", .warning)
                 }
                 complaint = sentence
                 if try pause(AutomaticWork.retryAfter) {
@@ -112,6 +114,8 @@ package final class AutomaticWork: Sendable {
             }
         }
     }
+
+    private var keyHint: String { surroundings.pause == nil ? "" : "; a key gives a prompt" }
 
     private func told(_ order: WorkOrder, _ what: String) -> String {
         let reason = order.message.reason.onScreen

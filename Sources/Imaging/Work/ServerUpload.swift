@@ -28,6 +28,8 @@ final class ServerUpload: Sendable {
     private static let patience = 60 * second
     private static let finishPatience = 600 * second
     private static let repeatAfter = 2 * second
+    /// How long after a loss a refusal is not final, in nanoseconds: longer than a server waits for a silent peer.
+    private static let holdPatience = 90 * second
 
     private let request: Mutex<Request>
     private let progress: Progress
@@ -79,6 +81,7 @@ final class ServerUpload: Sendable {
     /// Asks again until the server is back; returns the chunks that are stored.
     func comeBack(after lost: any Error) throws -> ChunkSet {
         connection.withLock { $0 = nil }
+        let lostAt = MonotonicClock.now()
         progress.note("lost the imaging server (\(lost)); what it has stays, asking it again", .warning)
         var last = ""
         while true {
@@ -89,7 +92,12 @@ final class ServerUpload: Sendable {
                 return stored
             } catch {
                 try stop.check()
-                guard !(error is ServerRefusal || error is OrderRefusal) else { throw error }
+                guard !(error is OrderRefusal) else { throw error }
+                // A server that has not noticed the loss yet holds the image for the connection that is gone.
+                guard !(error is ServerRefusal) || MonotonicClock.now() - lostAt < ServerUpload.holdPatience
+                else {
+                    throw error
+                }
                 if last != "\(error)" { progress.note("not back yet: \(error); asked again every 2 s") }
                 last = "\(error)"
             }

@@ -257,6 +257,7 @@ final class TCPFrameSource: FrameSource {
             }
             if closes { queue.close() }
             if state.withLock({ !$0.missing.isEmpty }) { return .again }
+            guard MonotonicClock.now() >= deadline else { continue }
             // What the server has to say meanwhile is read, so that it is not lost.
             while try connection.isReadable() { _ = try next(connection) }
             try connection.send(NoticeMessage(level: .state, text: "").encode())

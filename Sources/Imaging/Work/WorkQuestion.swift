@@ -48,10 +48,10 @@ package struct WorkQuestion: Sendable {
                 case .order(let order, let signed):
                     try question.check(order, signed, now: MonotonicClock.now())
                     let fingerprint = order.serverKey.fingerprint
+                    var known = WorkServer(name: server.name, pinned: fingerprint)
+                    if server.name == nil { known.address = connection.peer }
                     return WorkOrder(
-                        message: order,
-                        server: WorkServer(
-                            name: server.name ?? connection.peer.description, pinned: fingerprint),
+                        message: order, server: known,
                         giver: "\(connection.peer.address), key \(fingerprint)", mac: workstation.mac)
                 case .refuse(let refusal):
                     throw ImagingError("\(connection.peer.address) refuses: \(refusal.reason.onScreen)")

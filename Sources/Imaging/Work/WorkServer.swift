@@ -11,6 +11,8 @@ package struct WorkServer: Equatable, Sendable {
     package var name: String?
     /// The only key it may have; nil: any.
     package var pinned: Fingerprint?
+    /// Where it was found; it counts before the name, which cannot tell the interface of a link-local address.
+    package var address: SocketAddress?
 
     package init(name: String?, pinned: Fingerprint? = nil) {
         self.name = name
@@ -38,15 +40,16 @@ package struct WorkServer: Equatable, Sendable {
     ///
     /// - Throws: Where its name is not known, nobody answers, or two servers do.
     package func locate(isCancelled: () -> Bool = { false }) throws -> SocketAddress {
+        if let address { return address }
         guard let name else {
-            let found = try HostSearch.find(
+            let found = try HostSearch.locate(
                 session: Specification.serverName, interface: nil, pinned: pinned,
                 patience: WorkServer.searchPatience, isCancelled: isCancelled)
-            guard let found, let address = IPAddress(bytes: found.endpoint.address.networkBytes) else {
+            guard let found else {
                 let key = pinned.map { " with the key \($0)" } ?? ""
                 throw ImagingError("no imaging server\(key) answers on this network (PROXYADDR= names one)")
             }
-            return SocketAddress(address, port: found.endpoint.port)
+            return found.reached
         }
         let (host, port) = try WorkServer.parts(name)
         return SocketAddress(try IPAddress(resolving: host), port: port)

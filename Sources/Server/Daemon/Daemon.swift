@@ -60,7 +60,9 @@ package final class Daemon: Sendable {
         }
         let relay = DaemonRelay()
         board = SessionBoard(key: key, rate: configuration.rate) { event in relay.daemon?.take(event) }
-        desk = WorkDesk(key: key, store: store, images: images, board: board, note: note)
+        desk = WorkDesk(
+            key: key, store: store, images: images, board: board, configuration: configuration,
+            note: note)
         transfers = ImageTransfers(
             key: key, images: images, store: store, uploads: configuration.uploads,
             note: { text, level, mac in sink.note(text, level: level, kind: .image, mac: mac) },

@@ -17,6 +17,8 @@ package final class WorkDesk: Sendable {
     private let store: Store
     private let images: ImageCatalogue
     private let board: SessionBoard
+    /// Where the administrator wants sessions to be hosted.
+    private let place: (interface: String?, address: String?)
     /// Tells the administrators: text, level, workstation.
     private let note: @Sendable (String, Logger.Level, [UInt8]?) -> Void
     /// One question at a time: what is decided is taken down before the next one is looked at.
@@ -24,12 +26,14 @@ package final class WorkDesk: Sendable {
 
     init(
         key: PrivateKey, store: Store, images: ImageCatalogue, board: SessionBoard,
+        configuration: ServerConfiguration,
         note: @escaping @Sendable (String, Logger.Level, [UInt8]?) -> Void
     ) {
         signingKey = key
         self.store = store
         self.images = images
         self.board = board
+        place = (configuration.interface, configuration.address)
         self.note = note
     }
 
@@ -52,10 +56,13 @@ package final class WorkDesk: Sendable {
                 try take(order, .nothing, of: known, history: known.history)
                 return order
             }
-            let decision = try policies().decide(known.workstation, known.history) { images.identifier(of: $0) }
+            let decision = try policies().decide(known.workstation, known.history) {
+                images.identifier(of: $0)
+            }
             let work = try fill(&order, by: decision, for: known.workstation, at: local)
             switch work {
-            case .nothing: note("\(known.workstation.who) was told: \(order.reason)", .debug, known.workstation.mac)
+            case .nothing:
+                note("\(known.workstation.who) was told: \(order.reason)", .debug, known.workstation.mac)
             default:
                 var history = known.history
                 history.note(work)
@@ -151,12 +158,22 @@ package final class WorkDesk: Sendable {
         var plan = SessionPlan(name: session.name, image: image, path: try images.path(of: image))
         plan.clients = session.clients
         plan.minutes = Double(session.minutes)
-        plan.address = local.description
+        // The network that asks is the one that takes part, unless the administrator says otherwise.
+        plan.address = place.address
+        plan.interface = place.interface ?? (plan.address == nil ? WorkDesk.interface(with: local) : nil)
         plan.automatic = session.number
         plan.run = session.run
         let hosted = try board.host(plan)
         try store.rememberHosted(plan, hasStarted: false)
         return hosted
+    }
+
+    /// The name of the interface that has this own address.
+    private static func interface(with address: Address) -> String? {
+        let all = (try? NetworkInterface.all()) ?? []
+        return all.first { one in
+            !one.isLoopback && one.addresses.contains { Address($0.address) == address }
+        }?.name
     }
 
     /// The name of the image that a workstation is captured to: its serial number or MAC address, and the time.
@@ -170,7 +187,8 @@ package final class WorkDesk: Sendable {
     private func take(
         _ order: OrderMessage, _ work: Decision.Work, of known: WorkstationRecord, history: WorkHistory
     ) throws {
-        var record = OrderRecord(id: order.order, mac: known.workstation.mac, at: WallClock.now(), verb: order.verb)
+        var record = OrderRecord(
+            id: order.order, mac: known.workstation.mac, at: WallClock.now(), verb: order.verb)
         switch work {
         case .takePart(let session), .master(let session):
             record.session = session.number

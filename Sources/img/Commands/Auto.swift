@@ -63,8 +63,11 @@ struct Auto: ParsableCommand {
         options.disks = disks?.asDiskList
         options.creator = "img \(programVersion)"
         let leavesBoot = noBootfix
+        let pause: @Sendable (UInt64) throws -> Bool = {
+            try keys.wait("Press a key for a prompt.", nanoseconds: $0)
+        }
         let surroundings = AutomaticWork.Surroundings(
-            pause: { try keys.wait("Press a key for a prompt.", nanoseconds: $0) },
+            pause: keys.isThere ? pause : nil,
             makeBootable: { if !leavesBoot { try Auto.makeBootable($0, progress) } })
         let work = AutomaticWork(options, surroundings, progress: progress)
         try Interruption.cancelling {

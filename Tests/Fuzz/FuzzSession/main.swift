@@ -38,6 +38,21 @@ func encoded(_ message: ControlMessage) -> [UInt8]? {
     }
 }
 
+/// The messages at the start of a stream of the work plane that comes in pieces of `size` bytes.
+func workMessages(in stream: [UInt8], pieces size: Int) -> [WorkMessage] {
+    var framer = WorkFramer()
+    var found: [WorkMessage] = []
+    do throws(DecodeError) {
+        for offset in stride(from: 0, to: stream.count, by: size) {
+            stream.withBytes(in: offset..<min(offset + size, stream.count)) { framer.append($0) }
+            while let message = try framer.next() { found.append(message) }
+        }
+    } catch {
+        precondition(!error.description.isEmpty)
+    }
+    return found
+}
+
 func run() -> Int32 {
     guard let key = PrivateKey(seed: Array(32..<64))?.publicKey else { return 1 }
     let verifier = SealVerifier(session: 1, image: GUID(Array(0..<16)), key: key)
@@ -51,6 +66,9 @@ func run() -> Int32 {
         }
         let whole = messages(in: input, pieces: max(1, input.count))
         precondition(whole == messages(in: input, pieces: 7), "the pieces of a stream changed its messages")
+        precondition(
+            workMessages(in: input, pieces: max(1, input.count)) == workMessages(in: input, pieces: 7),
+            "the pieces of a stream changed its messages")
         for message in whole {
             guard let again = encoded(message) else { continue }
             precondition(

@@ -122,7 +122,54 @@ seal = sign(
 sealed = frame_header + [("frame: payload", b"abc"), ("seal", seal)]
 sealed_bytes = b"".join(v for _, v in sealed)
 
+# The work plane: HOST is the server's key here.
+order = [
+    ("nonce", NONCE), ("server key", public(HOST)), ("order", u64(0x0102030405060708)), ("verb: take part", u8(1)),
+    ("zero", u8(0)), ("seconds", u16(30)), ("clients", u16(5)), ("minutes", u16(15)), ("image", IMAGE),
+    ("host key", public(SESSION_KEY)), ("session", name("lab1")), ("image name", name("win11")),
+    ("server", name("10.0.0.2")), ("reason", text("session lab1: rule 'RAM > 4000' matched")),
+]
+order_signature = sign(HOST, b"img work 1 order\0" + b"".join(v for _, v in order))
+MANIFEST = [("manifest length", u32(2)), ("manifest", b"{}")]
+offer = [
+    ("nonce", NONCE), ("server key", public(HOST)), ("session", SESSION), ("image", IMAGE),
+    ("session key", public(SESSION_KEY)),
+] + MANIFEST + SET
+offer_signature = sign(HOST, b"img work 1 offer\0" + b"".join(v for _, v in offer))
+room = [("nonce", NONCE), ("server key", public(HOST)), ("image", IMAGE)] + SET
+room_signature = sign(HOST, b"img work 1 room\0" + b"".join(v for _, v in room))
+MAC = bytes.fromhex("020000000001")
+frame_bytes = b"".join(v for _, v in frame_header) + b"abc"
+
 FILES = {
+    "ask": ("ASK, workstation to server", control(32, 1, [
+        ("lowest version", u8(1)), ("highest version", u8(1)), ("firmware: UEFI", u8(1)), ("zero", u8(0)),
+        ("nonce", NONCE), ("bytes of memory", u64(8 << 30)), ("interfaces", u8(2)), ("MAC", MAC),
+        ("card", name("8086:15b8 e1000e")), ("MAC", bytes.fromhex("020000000002")), ("card", name("")),
+        ("addresses", u8(2)), ("address 192.0.2.1", ipv4(192, 0, 2, 1)),
+        ("address 2001:db8::1", ipv6("20010db8000000000000000000000001")), ("host", name("pc\u00fc1")),
+        ("CPU", name("CPU 9")), ("BIOS vendor", name("Maker")), ("product", name("Box 3")),
+        ("serial", name("S1")), ("asset tag", name("A7")), ("disks", u8(1)), ("size", u64(500107862016)),
+        ("disk", name("Disk 500")), ("video", u8(1)), ("card", name("10de:1c82"))])),
+    "order": ("ORDER, server to workstation", control(33, 1, [("signature", order_signature)] + order)),
+    "outcome": ("OUTCOME, workstation to server", control(34, 1, [
+        ("order", u64(0x0102030405060708)), ("MAC", MAC), ("result: failed", u8(1)), ("zero", u8(0)),
+        ("image", IMAGE), ("bytes", u64(4194304000)), ("milliseconds", u64(61000)),
+        ("text", text("the disk sda is too small"))])),
+    "noted": ("NOTED, server to workstation", control(35, 1, [("order", u64(0x0102030405060708))])),
+    "role": ("ROLE, master workstation to server", control(36, 1, [
+        ("order", u64(0x0102030405060708)), ("host key", public(SESSION_KEY))])),
+    "fetch": ("FETCH, workstation to server", control(37, 1, [
+        ("lowest version", u8(1)), ("highest version", u8(1)), ("zero", u16(0)), ("nonce", NONCE),
+        ("known image", IMAGE), ("image", name("win11")), ("host", name("pc1")), ("MAC", MAC)])),
+    "offer": ("OFFER, server to workstation", control(38, 1, [("signature", offer_signature)] + offer)),
+    "store": ("STORE, workstation to server", control(39, 1, [
+        ("lowest version", u8(1)), ("highest version", u8(1)), ("zero", u16(0)), ("nonce", NONCE),
+        ("image", IMAGE), ("order", u64(0x0102030405060708)), ("bytes at most", u64(1 << 40)), ("MAC", MAC),
+        ("zero", u16(0)), ("image name", name("win11")), ("host", name("pc1"))] + MANIFEST + SET)),
+    "room": ("ROOM, server to workstation", control(40, 1, [("signature", room_signature)] + room)),
+    "frame": ("FRAME, workstation to server", control(41, 1, [
+        ("chunk", u32(300)), ("length", u32(len(frame_bytes)))] + frame_header + [("frame: payload", b"abc")])),
     "join": ("JOIN, participant to host", control(1, 1, [
         ("lowest version", u8(1)), ("highest version", u8(1)), ("zero", u16(0)), ("nonce", NONCE),
         ("link Mbit/s", u32(1000)), ("MAC", bytes.fromhex("020000000001")), ("zero", u16(0)),

@@ -63,6 +63,14 @@ package final class LoginSessions: Sendable {
         }
     }
 
+    /// Whether the login of a cookie lasts; asking does not use it: a page that is left open does not keep it.
+    package func isOpen(_ cookie: String) -> Bool {
+        let now = clock()
+        return entries.withLock { entries in
+            entries[Digest.of(Array(cookie.utf8))].map { now < $0.lastUsed + Self.idleLimit } ?? false
+        }
+    }
+
     /// Ends the login of a cookie.
     package func end(_ cookie: String) {
         entries.withLock { _ = $0.removeValue(forKey: Digest.of(Array(cookie.utf8))) }
