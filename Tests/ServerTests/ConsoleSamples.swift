@@ -7,11 +7,11 @@ enum Samples {
     static let hostile = "<script>alert('1')</script>&\"x\""
 
     /// A value of what only the API decodes, made from its JSON.
-    static func decoded<T: Decodable>(_ type: T.Type = T.self, _ json: [String: Any]) -> T {
+    static func decoded<T: Decodable>(_ json: [String: Any]) -> T {
         do {
-            return try JSONDecoder().decode(type, from: JSONSerialization.data(withJSONObject: json))
+            return try JSONDecoder().decode(T.self, from: JSONSerialization.data(withJSONObject: json))
         } catch {
-            preconditionFailure("a sample does not fit \(type): \(error)")
+            preconditionFailure("a sample does not fit \(T.self): \(error)")
         }
     }
 
@@ -28,14 +28,15 @@ enum Samples {
     }
 
     static func detail(_ name: String) -> WorkstationDetail {
-        WorkstationDetail(
-            workstation: workstation(name),
-            orders: [
-                decoded([
+        decoded([
+            "workstation": json(workstation(name)),
+            "orders": [
+                [
                     "at": 1_700_000_000, "work": name, "reason": name, "outcome": name, "isDone": true,
                     "endedAt": 1_700_000_250,
-                ])
-            ])
+                ]
+            ],
+        ])
     }
 
     static func session(

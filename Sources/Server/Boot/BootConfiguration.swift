@@ -72,7 +72,7 @@ package enum BootConfiguration {
         """
           KERNEL /img/vmlinuz
           INITRD /img/initrd,/img/settings.head,/settings.txt,/img/settings.tail
-          APPEND img.mode=\(mode) console=ttyS0,115200 console=tty0 quiet loglevel=4
+          APPEND img.mode=\(mode) img.NETWORKFIRST=1 console=ttyS0,115200 console=tty0 quiet loglevel=4
         """
     }
 

@@ -9,7 +9,7 @@ enum SessionFields {
         var fields: Fields = [
             "id": session.id, "name": session.name, "state": session.state.rawValue,
             "tone": session.state == .running ? "live" : "", "image": session.image,
-            "hasMachines": session.registered > 0, "count": session.registered,
+            "canStart": session.registered > 0, "count": session.registered,
             "needed": session.stillNeeded, "standing": session.standing,
             "percent": Words.progress(session.shownPercent),
             "percentText": Words.percent(session.shownPercent),
@@ -135,9 +135,9 @@ extension Page {
         func add(_ label: String, at seconds: Int64?) {
             if let seconds { facts.append(["label": label, "value": "", "time": Words.time(seconds)]) }
         }
-        add(
-            "Machines", "\(session.registered)\(session.needed > 0 ? ", \(session.needed) still needed" : "")"
-        )
+        let isWaiting = session.state != .ended && session.stillNeeded != "0"
+        let machines = session.state == .ended ? session.participants.count : session.registered
+        add("Machines", "\(machines)\(isWaiting ? ", \(session.stillNeeded) still needed" : "")")
         if session.state == .running { add("Rate", Words.rate(session.rate)) }
         if session.state != .ended {
             add("Starts", session.startsIn.map { "in \(Words.duration($0))" })

@@ -21,7 +21,8 @@ package final class Changes: Sendable {
 
     /// A stream that yields after each change, until its reader goes or the server ends.
     package func bell() -> AsyncStream<Void> {
-        let (stream, continuation) = AsyncStream.makeStream(of: Void.self, bufferingPolicy: .bufferingNewest(1))
+        let (stream, continuation) = AsyncStream.makeStream(
+            of: Void.self, bufferingPolicy: .bufferingNewest(1))
         let number: Int? = state.withLock { state in
             guard !state.isClosed else { return nil }
             state.next += 1

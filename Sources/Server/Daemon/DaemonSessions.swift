@@ -76,7 +76,9 @@ extension Daemon {
     ) throws -> AutomaticSessionView {
         let session = try read(draft, number: try store.nextSessionNumber(), run: 1)
         try policy { try store.changeSessions { try $0.put(session) } }
-        note("\(administrator.name) made automatic session \(session.name)", level: .info, kind: .administrator)
+        note(
+            "\(administrator.name) made automatic session \(session.name)", level: .info, kind: .administrator
+        )
         changed()
         return view(session)
     }
@@ -97,7 +99,8 @@ extension Daemon {
         }
         let isHostedAsWas = old.source == new.source && old.name == new.name && new.isEnabled
         if !isHostedAsWas { stopRun(of: old, because: "\(administrator.name) changed the automatic session") }
-        note("\(administrator.name) changed automatic session \(new.name)", level: .info, kind: .administrator)
+        note(
+            "\(administrator.name) changed automatic session \(new.name)", level: .info, kind: .administrator)
         changed()
         return view(new)
     }
@@ -112,7 +115,8 @@ extension Daemon {
             }
         }
         stopRun(of: old, because: "\(administrator.name) deleted the automatic session")
-        note("\(administrator.name) deleted automatic session \(old.name)", level: .info, kind: .administrator)
+        note(
+            "\(administrator.name) deleted automatic session \(old.name)", level: .info, kind: .administrator)
         changed()
     }
 
@@ -212,7 +216,8 @@ extension Daemon {
                 throw ServerError("a rule cannot compare by '\(one.comparison.onScreen)'", .invalid)
             }
             guard let junction = Rule.Junction(rawValue: one.junction.uppercased()) else {
-                throw ServerError("conditions are joined by AND or OR, not by '\(one.junction.onScreen)'", .invalid)
+                throw ServerError(
+                    "conditions are joined by AND or OR, not by '\(one.junction.onScreen)'", .invalid)
             }
             return (junction, try Condition(attribute, comparison, one.value))
         }

@@ -56,11 +56,14 @@ package struct ServerConfiguration: Equatable, Sendable {
             }
             let key = String(line[..<equals]).trimmingSpaces
             let value = String(line[line.index(after: equals)...]).trimmingSpaces
-            guard !value.isEmpty else { throw ServerError("\(place): \(key.onScreen) lacks a value", .invalid) }
+            guard !value.isEmpty else {
+                throw ServerError("\(place): \(key.onScreen) lacks a value", .invalid)
+            }
             try set(key, value, place)
         }
         guard (certificate == nil) == (certificateKey == nil) else {
-            throw ServerError("\(path): tls-certificate and tls-key are given together or not at all", .invalid)
+            throw ServerError(
+                "\(path): tls-certificate and tls-key are given together or not at all", .invalid)
         }
         guard interface == nil || address == nil else {
             throw ServerError("\(path): give interface or address, not both", .invalid)

@@ -161,10 +161,12 @@ package final class HostedSession: Sendable {
     package var view: SessionView {
         let (session, participants) = snapshot
         let (startedAt, endedAt, outcome) = state.withLock { ($0.startedAt, $0.endedAt, $0.outcome) }
-        let open = participants.filter { $0.state != .failed && $0.state != .lost }
+        // Who is gone holds nobody up; at the end everybody counts.
+        let open = participants.filter { endedAt != nil || ($0.state != .failed && $0.state != .lost) }
         let needed = open.reduce(0) { $0 + $1.chunksNeeded }
         let done = open.reduce(0) { $0 + $1.chunksDone }
-        let fraction = needed > 0 ? min(1, Double(done) / Double(needed)) : endedAt != nil ? 1 : 0
+        let fraction =
+            needed > 0 ? min(1, Double(done) / Double(needed)) : outcome?.isComplete == true ? 1 : 0
         let now = MonotonicClock.now()
         var eta: UInt64?
         if let startedAt, endedAt == nil, fraction > 0.005, fraction < 1 {

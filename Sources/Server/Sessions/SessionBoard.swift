@@ -98,7 +98,8 @@ package final class SessionBoard: Sendable {
                 if state.ended.count > SessionBoard.mostEnded { state.ended.removeFirst() }
             }
             share()
-            events(.note("session \(session.plan.name): \(outcome.text)", outcome.isComplete ? .info : .warning))
+            events(
+                .note("session \(session.plan.name): \(outcome.text)", outcome.isComplete ? .info : .warning))
             events(.ended(session, outcome))
             events(.changed)
         }

@@ -28,12 +28,17 @@ final class ImageTransfers: Sendable {
     private let images: ImageCatalogue
     private let store: Store
     private let uploads: ServerConfiguration.Uploads
+    /// Whether two MAC addresses are of one workstation.
+    private let isSame: @Sendable ([UInt8], [UInt8]) throws -> Bool
     private let note: @Sendable (String, Logger.Level, [UInt8]?) -> Void
     private let changed: @Sendable () -> Void
+    /// The connections on which images come in, by the image's identifier.
+    private let receiving = Mutex<[GUID: (connection: WorkConnection, mac: [UInt8])]>([:])
     private let running = Mutex<(next: Int, all: [Int: Running])>((0, [:]))
 
     init(
         key: PrivateKey, images: ImageCatalogue, store: Store, uploads: ServerConfiguration.Uploads,
+        isSame: @escaping @Sendable ([UInt8], [UInt8]) throws -> Bool,
         note: @escaping @Sendable (String, Logger.Level, [UInt8]?) -> Void,
         changed: @escaping @Sendable () -> Void
     ) {
@@ -41,6 +46,7 @@ final class ImageTransfers: Sendable {
         self.images = images
         self.store = store
         self.uploads = uploads
+        self.isSame = isSame
         self.note = note
         self.changed = changed
     }
@@ -65,11 +71,13 @@ final class ImageTransfers: Sendable {
         do {
             frames = try ImageFileFrames(path: images.path(of: fetch.image))
             if let known = fetch.knownImage, known != frames.image.imageID {
-                throw ServerError("image \(fetch.image) is another one than the one that was begun", .conflict)
+                throw ServerError(
+                    "image \(fetch.image) is another one than the one that was begun", .conflict)
             }
             number = try begin(
                 Running(
-                    image: fetch.image, workstation: who, isSending: true, total: frames.image.existing.count))
+                    image: fetch.image, workstation: who, isSending: true, total: frames.image.existing.count)
+            )
         } catch {
             return try refuse("\(error)", connection, who, fetch.mac)
         }
@@ -119,6 +127,8 @@ final class ImageTransfers: Sendable {
                     step(number, bytes.count)
                 }
             case .done(let done): return done
+            // It lives and writes.
+            case .notice: continue
             case .abort(let abort): throw ServerError(abort.reason)
             default: throw ServerError("it sent a message that does not belong to a transfer")
             }
@@ -131,6 +141,11 @@ final class ImageTransfers: Sendable {
     /// Answers STORE: takes the chunks that are not there yet; the image gets its name when all are.
     func receive(_ request: StoreMessage, on connection: WorkConnection) throws {
         let who = "\(request.host) (\(MACText.text(request.mac)), \(connection.peer.address))"
+        // Its word that the image is whole may have been lost on the way.
+        if images.identifier(of: request.image) == request.imageID {
+            return try confirm(request, on: connection)
+        }
+        endEarlier(request)
         let upload: ImageUpload
         let number: Int
         do {
@@ -153,7 +168,13 @@ final class ImageTransfers: Sendable {
         } catch {
             return try refuse("\(error)", connection, who, request.mac)
         }
-        defer { end(number) }
+        receiving.withLock { $0[request.imageID] = (connection, request.mac) }
+        defer {
+            receiving.withLock {
+                if $0[request.imageID]?.connection === connection { $0[request.imageID] = nil }
+            }
+            end(number)
+        }
         note("\(who) sends image \(request.image)", .info, request.mac)
         do {
             try connection.send(
@@ -165,7 +186,8 @@ final class ImageTransfers: Sendable {
             let view = try upload.finish()
             try count { $0.imagesReceived += 1 }
             note("image \(request.image) was made by \(who): \(view.fileBytes.asBytes)", .info, request.mac)
-            try connection.send(EndMessage(outcome: .finished, text: "image \(request.image) is stored").encode())
+            try connection.send(
+                EndMessage(outcome: .finished, text: "image \(request.image) is stored").encode())
         } catch {
             try count { $0.failures += 1 }
             note("image \(request.image) of \(who) is not whole: \(error)", .warning, request.mac)
@@ -179,6 +201,36 @@ final class ImageTransfers: Sendable {
         }
     }
 
+    /// Tells a workstation that comes back for the answer that its image is whole.
+    private func confirm(_ request: StoreMessage, on connection: WorkConnection) throws {
+        try connection.send(
+            RoomMessage(
+                nonce: request.nonce, serverKey: key.publicKey, image: request.imageID,
+                stored: request.existing
+            ).encode(signedBy: key))
+        while let message = try connection.receive(patience: ImageTransfers.patience) {
+            guard case .done = message else { continue }
+            return try connection.send(
+                EndMessage(outcome: .finished, text: "image \(request.image) is stored").encode())
+        }
+    }
+
+    /// Ends the transfer of the same image by the same workstation that a lost connection has left.
+    private func endEarlier(_ request: StoreMessage) {
+        func earlier() -> WorkConnection? {
+            receiving.withLock { all in
+                guard let one = all[request.imageID], one.mac == request.mac else { return nil }
+                return one.connection
+            }
+        }
+        guard let connection = earlier() else { return }
+        connection.cancel("the workstation has come back on another connection")
+        let end = MonotonicClock.now() + 5 * second
+        while earlier() === connection, MonotonicClock.now() < end {
+            MonotonicClock.sleep(nanoseconds: 10 * millisecond)
+        }
+    }
+
     private func take(_ upload: ImageUpload, as number: Int, on connection: WorkConnection) throws {
         while let message = try connection.receive(patience: ImageTransfers.patience) {
             switch message {
@@ -186,6 +238,7 @@ final class ImageTransfers: Sendable {
                 try upload.add(frame: frame.frame)
                 step(number, frame.frame.count)
             case .done: return
+            case .notice: continue
             case .abort(let abort): throw ServerError("the workstation gave up: \(abort.reason)")
             default: throw ServerError("it sent a message that does not belong to a transfer", .invalid)
             }
@@ -197,8 +250,10 @@ final class ImageTransfers: Sendable {
     /// Whether this server itself has ordered the capture, under this name.
     private func isOrdered(_ request: StoreMessage) throws -> Bool {
         guard request.order != 0, let record = try store.order(request.order) else { return false }
-        return record.verb == .capture && record.isDone == nil && record.image == request.image
-            && record.mac == request.mac
+        guard record.verb == .capture, record.isDone == nil, record.image == request.image else {
+            return false
+        }
+        return try isSame(record.mac, request.mac)
     }
 
     // MARK: Bookkeeping
@@ -240,7 +295,8 @@ final class ImageTransfers: Sendable {
 
     private func count(_ change: (inout CountersView) -> Void) throws { try store.count(change) }
 
-    private func refuse(_ reason: String, _ connection: WorkConnection, _ who: String, _ mac: [UInt8]) throws {
+    private func refuse(_ reason: String, _ connection: WorkConnection, _ who: String, _ mac: [UInt8]) throws
+    {
         note("\(who) was refused: \(reason)", .warning, mac)
         try connection.send(
             RefuseMessage(code: RefuseMessage.Code.image.rawValue, reason: reason).encode())

@@ -62,7 +62,9 @@ final class ServerBeacon: Sendable {
             poller = try Poller()
             try poller.add(beacon.wakeup.number, token: 0, .readable)
             for family in [IPAddress.Family.v4, .v6] {
-                guard let socket = try? ServerBeacon.socket(SocketAddress(.any(family), port: Specification.discoveryPort))
+                guard
+                    let socket = try? ServerBeacon.socket(
+                        SocketAddress(.any(family), port: Specification.discoveryPort))
                 else { continue }
                 shared.append(socket)
                 try poller.add(socket.number, token: UInt64(socket.number), .readable)
@@ -82,7 +84,8 @@ final class ServerBeacon: Sendable {
             let interfaces = (try? NetworkInterface.usable()) ?? []
             for interface in interfaces {
                 for socket in shared {
-                    let group = Address.group(of: Specification.serverName, family: socket.family == .v4 ? .ipv4 : .ipv6)
+                    let group = Address.group(
+                        of: Specification.serverName, family: socket.family == .v4 ? .ipv4 : .ipv6)
                     if let address = IPAddress(bytes: group.networkBytes) {
                         try? socket.join(address, interface: interface.index)
                     }
@@ -108,7 +111,10 @@ final class ServerBeacon: Sendable {
                     var offset = 0
                     return (try? span.array(arrival.count, at: &offset, "a datagram")) ?? []
                 }
-                guard let seek = try? datagram.withBytes({ span throws(DecodeError) in try SeekMessage(from: span) })
+                guard
+                    let seek = try? datagram.withBytes({ span throws(DecodeError) in
+                        try SeekMessage(from: span)
+                    })
                 else { continue }
                 if seek.session == Specification.serverName {
                     answer(arrival, on: socket)

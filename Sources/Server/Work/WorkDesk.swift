@@ -62,10 +62,13 @@ package final class WorkDesk: Sendable {
                 try take(order, .nothing, of: known, history: known.history)
                 return order
             }
-            let decision = try policies().decide(known.workstation, known.history) { images.identifier(of: $0) }
+            let decision = try policies().decide(known.workstation, known.history) {
+                images.identifier(of: $0)
+            }
             let work = try fill(&order, by: decision, for: known.workstation, at: local)
             switch work {
-            case .nothing: note("\(known.workstation.who) was told: \(order.reason)", .debug, known.workstation.mac)
+            case .nothing:
+                note("\(known.workstation.who) was told: \(order.reason)", .debug, known.workstation.mac)
             default:
                 var history = known.history
                 history.note(work)
@@ -190,7 +193,8 @@ package final class WorkDesk: Sendable {
     private func take(
         _ order: OrderMessage, _ work: Decision.Work, of known: WorkstationRecord, history: WorkHistory
     ) throws {
-        var record = OrderRecord(id: order.order, mac: known.workstation.mac, at: WallClock.now(), verb: order.verb)
+        var record = OrderRecord(
+            id: order.order, mac: known.workstation.mac, at: WallClock.now(), verb: order.verb)
         switch work {
         case .takePart(let session), .master(let session):
             record.session = session.number
@@ -221,11 +225,18 @@ package final class WorkDesk: Sendable {
             .info, record.mac)
     }
 
+    /// Whether two MAC addresses are of one workstation, which may ask from any of its interfaces.
+    func isSame(_ one: [UInt8], _ other: [UInt8]) throws -> Bool {
+        if one == other { return true }
+        guard let known = try store.workstation(other)?.workstation else { return false }
+        return ([known.mac] + known.otherMACs).contains(one)
+    }
+
     /// Takes down what came of an order; what is not open, or not this machine's, changes nothing.
     ///
     /// - Returns: The session's number where the order was its master's.
     func close(_ outcome: OutcomeMessage, from peer: Address) throws -> Int64? {
-        guard let record = try store.order(outcome.order), record.mac == outcome.mac else {
+        guard let record = try store.order(outcome.order), try isSame(record.mac, outcome.mac) else {
             note("\(peer) reports the outcome of an order that it was not given", .warning, nil)
             return nil
         }

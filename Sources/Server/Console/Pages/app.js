@@ -284,7 +284,7 @@
     file.addEventListener("change", () => { if (!name.value && file.files[0]) name.value = file.files[0].name; });
     form.addEventListener("submit", (event) => {
       event.preventDefault();
-      const replace = form.querySelector("#overwrite").checked ? "?overwrite=true" : "";
+      const replace = form.querySelector("#overwrite").checked ? "?overwrite=1" : "";
       const wanted = name.value;
       end(null);
       request = new XMLHttpRequest();
