@@ -55,6 +55,8 @@ test: setup ## build and run every test (as root: loop devices, network namespac
 	Tests/MediaTests/start
 	Tests/MediaTests/foundation
 	Tests/MediaTests/installed $(BIN)
+	IMG_BIN_DIR=$(BIN) Tests/Daemon/run
+	IMG_BIN_DIR=$(BIN) Tests/Console/run
 	Tests/Demo/demo selftest
 	DEAF_AFTER=5 DEAF_RATE=50 Tests/Demo/deaf
 

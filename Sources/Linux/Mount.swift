@@ -45,15 +45,17 @@ package enum Mount {
         _ = try systemCall("unmount \(target)") { unsafe umount2(target, 0) }
     }
 
-    /// Gives this process a mount namespace of its own from which nothing spreads; only while it has one thread.
+    /// Gives the calling thread, and the processes that it starts, a mount namespace of their own from which nothing
+    /// spreads.
     package static func unshareNamespace() throws(SystemError) {
         _ = try systemCall("make a mount namespace") { clinux_unshare(CLONE_NEWNS) }
         try attach("none", at: "/", type: "none", [.recursive, .makePrivate])
     }
 
-    /// All mounts that process `pid` (default: this one) sees.
+    /// All mounts that process `pid` (default: the calling thread) sees.
     package static func entries(of pid: Int32? = nil) throws(SystemError) -> [MountEntry] {
-        let file = try Descriptor(opening: "/proc/\(pid.map(String.init) ?? "self")/mountinfo", .readOnly)
+        let who = pid.map(String.init) ?? "thread-self"
+        let file = try Descriptor(opening: "/proc/\(who)/mountinfo", .readOnly)
         let text = String(decoding: try file.readToEnd(limit: 16 << 20), as: UTF8.self)
         return text.split(separator: "\n").compactMap { line in
             let fields = line.split(separator: " ")

@@ -109,11 +109,12 @@ class Lab:
         self.stations = stations
         self.programs = []
         self.daemon = None
-        os.makedirs(f"{folder}/images", exist_ok=True)
+        for part in ("images", "tftp"):
+            os.makedirs(f"{folder}/{part}", exist_ok=True)
         with open(f"{folder}/imgserv.conf", "w") as file:
             file.write(
                 f"images={folder}/images\nstate={folder}/state\nsocket={folder}/run/imgserv.sock\n"
-                "http=10.88.0.1:8998\naddress=10.88.0.1\nlog=debug\n")
+                f"tftp={folder}/tftp\nhttp=10.88.0.1:8998\naddress=10.88.0.1\nlog=debug\n")
 
     def __enter__(self):
         self.clean()
@@ -194,6 +195,12 @@ class Lab:
     def session(self, name):
         found = [one for one in self.api("GET", "/api/v1/sessions") if one["name"] == name]
         return found[0] if found else None
+
+    def starts(self, name):
+        """What the boot file of a machine (its number, or "default") starts: auto or local; None without a file."""
+        name = name if name == "default" else self.mac(name).replace(":", "-")
+        with contextlib.suppress(FileNotFoundError), open(f"{self.folder}/tftp/grub/mac/{name}.cfg") as file:
+            return next(line.split("=")[1].strip() for line in file if line.startswith("set default="))
 
     # The workstations
 

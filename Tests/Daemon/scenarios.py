@@ -50,6 +50,32 @@ def rule(lab):
     assert counters["requests"] == 5 and counters["imagesSent"] == 4 and counters["sessions"] == 1, counters
 
 
+@scenario(2)
+def boot(lab):
+    """What machines start from the network follows what they were told and what they have reported."""
+    lab.image("base.img", "boot", 16)
+    lab.serve()
+    wait_for("nobody has work", lambda: lab.starts("default") == "local")
+    lab.api("PUT", "/api/v1/policy", {"action": "restore", "image": "base.img", "always": False})
+    wait_for("who is not known may get work", lambda: lab.starts("default") == "auto")
+    lab.disk(1, 32)
+    station = lab.auto(1)
+    assert station.wait(60) == 0, station.text()
+    wait_for("the policy has been done here", lambda: lab.starts(1) == "local")
+    assert lab.starts("default") == "auto"
+    # A rule that does not hold: the machine is asked in, is told that there is nothing, and starts its disk from then on.
+    lab.api("PUT", "/api/v1/policy", {"action": "nothing", "always": False})
+    lab.api("POST", "/api/v1/automatic", {
+        "name": "large", "image": "base.img",
+        "rule": [{"junction": "AND", "attribute": "memory", "comparison": ">", "value": "900000000"}]})
+    wait_for("a rule may claim it", lambda: lab.starts("default") == "auto")
+    assert lab.starts(2) is None
+    lab.disk(2, 32)
+    station = lab.auto(2)
+    assert station.wait(60) == 3, station.text()
+    wait_for("there is nothing for it", lambda: lab.starts(2) == "local")
+
+
 @scenario(1)
 def transfer(lab):
     """makep and restorep: a round trip over TCP, with the server killed in the middle of each."""

@@ -6,7 +6,7 @@ import sys
 import termios
 import tty
 
-import bootserver
+from bootserver import BootServer
 from machine import Disk, Machine
 from network import Network
 from tools import empty_disk
@@ -19,7 +19,7 @@ def talk(make_lab):
     """Connects the terminal with the machine until Ctrl-] is pressed or the machine is off."""
     network = Network()
     lab = make_lab("console", network)
-    bootserver.start(network, lab.media, lab.directory)
+    BootServer(network, lab.media, f"{lab.directory}/dnsmasq.log")
     machine = Machine(lab, "pc", [Disk(empty_disk(f"{lab.directory}/pc.disk", DISK_SIZE))], kernel=True,
                       console=False)
     print("A machine with an empty disk of 3 GiB. Ctrl-] ends it.\r", flush=True)

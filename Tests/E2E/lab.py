@@ -2,6 +2,7 @@
 
 import glob
 import os
+import shutil
 
 from network import HOST_ADDRESS
 from tools import Clock, Failure, copy_disk, empty_disk
@@ -35,11 +36,12 @@ class Programs:
 class Lab:
     """One scenario's share of the run; `close` ends whatever of it still runs."""
 
-    def __init__(self, name, network, media, base, programs, say):
+    def __init__(self, name, network, media, base, programs, say, boot_server=None):
         self.name, self.network, self.media, self.base, self.programs = name, network, media, base, programs
-        self.say = say
+        self.say, self.boot_server = say, boot_server
         self.directory = os.path.abspath(name)
         self.machines, self.servers = [], []
+        self.boot_root = ""
         self.clock = Clock()
         os.makedirs(name, exist_ok=True)
         for old in glob.glob(f"{name}/*"):
@@ -67,6 +69,16 @@ class Lab:
         self.servers.append(program)
         return program
 
+    def own_boot_root(self, settings):
+        """A TFTP root of this scenario's own with these lines in settings.txt, served until it ends; its path."""
+        self.boot_root = f"{self.directory}/tftp"
+        shutil.rmtree(self.boot_root, ignore_errors=True)
+        shutil.copytree(self.media.pxe, self.boot_root)
+        with open(f"{self.boot_root}/settings.txt", "a") as file:
+            file.write(settings)
+        self.boot_server.serve(self.boot_root)
+        return self.boot_root
+
     def host_session(self, session, image, *words, rate=RATE):
         """Hosts a session with imgserv, as an administrator would who knows that the machines are slow."""
         return self.serve("imgserv", self.programs.imgserv, "mcast", session, "-p", image, "-i", HOST_ADDRESS,
@@ -77,6 +89,9 @@ class Lab:
             machine.kill()
         for server in self.servers:
             server.stop()
+        if self.boot_root:
+            self.boot_server.serve(self.media.pxe)
+            self.boot_root = ""
 
     def pictures(self):
         """Keeps the screens of machines that still run."""

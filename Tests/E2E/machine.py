@@ -4,6 +4,7 @@ import contextlib
 import dataclasses
 import json
 import os
+import re
 import shutil
 import socket
 import subprocess
@@ -71,11 +72,14 @@ class Machine:
                  "-chardev", f"socket,id=serial,path={sockets}.serial,server=on,wait=off",
                  "-serial", "chardev:serial",
                  "-qmp", f"unix:{sockets}.qmp,server=on,wait=off"]
+        # UEFI does not look at -boot; with an order of its own it drops the boot entries of devices that are not in it.
+        ordered = bool(firmware.variables) and boot == "n"
         for number, disk in enumerate(disks):
             words += ["-drive", f"if=none,id=disk{number},file={disk.path},format=raw,cache=unsafe,"
                       "discard=unmap,detect-zeroes=unmap",
                       "-device", f"virtio-blk-pci,drive=disk{number},serial={self.hardware}-{number},"
-                      f"logical_block_size={disk.sector},physical_block_size={max(disk.sector, 512)}"]
+                      f"logical_block_size={disk.sector},physical_block_size={max(disk.sector, 512)}"
+                      + (f",bootindex={number + 1}" if ordered else "")]
         if cdrom:
             words += ["-drive", f"if=none,id=cd,media=cdrom,readonly=on,format=raw,file={cdrom}",
                       "-device", "virtio-scsi-pci", "-device", "scsi-cd,drive=cd,bootindex=0"]
@@ -83,6 +87,8 @@ class Machine:
             self.tap = lab.network.tap()
             # A BIOS has no PXE but the card's ROM; UEFI has its own, as on a PC, and the ROM (iPXE) would replace it.
             rom = ",romfile=" if firmware.variables else ""
+            if ordered:
+                rom += ",bootindex=0"
             words += ["-netdev", f"tap,id=net,ifname={self.tap},script=no,downscript=no",
                       "-device", f"virtio-net-pci,netdev=net,mac={self.mac}{rom}"]
         if kernel:
@@ -160,6 +166,15 @@ class Machine:
                 self.shell("dmesg -n 1")
                 self.picture("prompt")
                 return
+            self.monitor("system_reset")
+        raise Failure(f"{self.name}: the kernel found no timer {RESETS} times (see {self.log})")
+
+    def work_unattended(self, pattern, limit):
+        """Waits for what a machine prints that nobody types at; without a timer it is reset (see boot_by_hand)."""
+        for _ in range(RESETS):
+            found = self.expect(rf"{pattern}|{NO_TIMER}", limit, fatal=False)
+            if not re.match(NO_TIMER, found.group()):
+                return found
             self.monitor("system_reset")
         raise Failure(f"{self.name}: the kernel found no timer {RESETS} times (see {self.log})")
 

@@ -62,7 +62,7 @@ class Program:
 
     def __init__(self, words, log):
         self.words, self.log = words, log
-        with open(log, "wb") as output:
+        with open(log, "ab") as output:
             self.process = subprocess.Popen(words, stdin=subprocess.DEVNULL, stdout=output,
                                             stderr=subprocess.STDOUT)
 

@@ -62,9 +62,10 @@ package final class Daemon: Sendable {
         board = SessionBoard(key: key, rate: configuration.rate) { event in relay.daemon?.take(event) }
         desk = WorkDesk(
             key: key, store: store, images: images, board: board, configuration: configuration,
-            note: note)
+            note: note, changed: { relay.daemon?.boot.refresh() })
         transfers = ImageTransfers(
             key: key, images: images, store: store, uploads: configuration.uploads,
+            isSame: { [desk] in try desk.isSame($0, $1) },
             note: { text, level, mac in sink.note(text, level: level, kind: .image, mac: mac) },
             changed: { changes.ring() })
         work = try WorkService(desk: desk, transfers: transfers, port: workPort, note: note) { number in

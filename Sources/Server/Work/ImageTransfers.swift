@@ -28,6 +28,8 @@ final class ImageTransfers: Sendable {
     private let images: ImageCatalogue
     private let store: Store
     private let uploads: ServerConfiguration.Uploads
+    /// Whether two MAC addresses are of one workstation.
+    private let isSame: @Sendable ([UInt8], [UInt8]) throws -> Bool
     private let note: @Sendable (String, Logger.Level, [UInt8]?) -> Void
     private let changed: @Sendable () -> Void
     /// The connections on which images come in, by the image's identifier.
@@ -36,6 +38,7 @@ final class ImageTransfers: Sendable {
 
     init(
         key: PrivateKey, images: ImageCatalogue, store: Store, uploads: ServerConfiguration.Uploads,
+        isSame: @escaping @Sendable ([UInt8], [UInt8]) throws -> Bool,
         note: @escaping @Sendable (String, Logger.Level, [UInt8]?) -> Void,
         changed: @escaping @Sendable () -> Void
     ) {
@@ -43,6 +46,7 @@ final class ImageTransfers: Sendable {
         self.images = images
         self.store = store
         self.uploads = uploads
+        self.isSame = isSame
         self.note = note
         self.changed = changed
     }
@@ -246,8 +250,10 @@ final class ImageTransfers: Sendable {
     /// Whether this server itself has ordered the capture, under this name.
     private func isOrdered(_ request: StoreMessage) throws -> Bool {
         guard request.order != 0, let record = try store.order(request.order) else { return false }
-        return record.verb == .capture && record.isDone == nil && record.image == request.image
-            && record.mac == request.mac
+        guard record.verb == .capture, record.isDone == nil, record.image == request.image else {
+            return false
+        }
+        return try isSame(record.mac, request.mac)
     }
 
     // MARK: Bookkeeping

@@ -21,13 +21,16 @@ package final class WorkDesk: Sendable {
     private let place: (interface: String?, address: String?)
     /// Tells the administrators: text, level, workstation.
     private let note: @Sendable (String, Logger.Level, [UInt8]?) -> Void
+    /// Something was taken down that may decide what a workstation starts next.
+    private let changed: @Sendable () -> Void
     /// One question at a time: what is decided is taken down before the next one is looked at.
     private let lock = Mutex(())
 
     init(
         key: PrivateKey, store: Store, images: ImageCatalogue, board: SessionBoard,
         configuration: ServerConfiguration,
-        note: @escaping @Sendable (String, Logger.Level, [UInt8]?) -> Void
+        note: @escaping @Sendable (String, Logger.Level, [UInt8]?) -> Void,
+        changed: @escaping @Sendable () -> Void
     ) {
         signingKey = key
         self.store = store
@@ -35,6 +38,7 @@ package final class WorkDesk: Sendable {
         self.board = board
         place = (configuration.interface, configuration.address)
         self.note = note
+        self.changed = changed
     }
 
     /// The answer to a workstation's question; `local` is the own address it was asked at.
@@ -43,6 +47,8 @@ package final class WorkDesk: Sendable {
     func answer(_ ask: AskMessage, from peer: Address, at local: Address) throws -> OrderMessage {
         var workstation = ask.workstation
         if !workstation.addresses.contains(peer) { workstation.addresses.insert(peer, at: 0) }
+        // It is known from now on, also where there is nothing for it.
+        defer { changed() }
         return try lock.withLock { _ in
             try store.count { $0.requests += 1 }
             let known = try store.seen(workstation, at: WallClock.now())
@@ -219,11 +225,18 @@ package final class WorkDesk: Sendable {
             .info, record.mac)
     }
 
+    /// Whether two MAC addresses are of one workstation, which may ask from any of its interfaces.
+    func isSame(_ one: [UInt8], _ other: [UInt8]) throws -> Bool {
+        if one == other { return true }
+        guard let known = try store.workstation(other)?.workstation else { return false }
+        return ([known.mac] + known.otherMACs).contains(one)
+    }
+
     /// Takes down what came of an order; what is not open, or not this machine's, changes nothing.
     ///
     /// - Returns: The session's number where the order was its master's.
     func close(_ outcome: OutcomeMessage, from peer: Address) throws -> Int64? {
-        guard let record = try store.order(outcome.order), record.mac == outcome.mac else {
+        guard let record = try store.order(outcome.order), try isSame(record.mac, outcome.mac) else {
             note("\(peer) reports the outcome of an order that it was not given", .warning, nil)
             return nil
         }
@@ -235,6 +248,7 @@ package final class WorkDesk: Sendable {
             if outcome.isDone, let work = record.decided { history.finished(work, installed: image) }
         }
         guard closed else { return nil }
+        changed()
         if !outcome.isDone { try store.count { $0.failures += 1 } }
         note(
             "\(MACText.text(record.mac)): \(record.work) \(outcome.isDone ? "is done" : "has failed"): \(outcome.text)",
