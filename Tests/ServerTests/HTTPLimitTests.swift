@@ -122,8 +122,8 @@ import TestSupport
     }
 
     @Test(arguments: [
-        ("PATCH", "/api/v1/status", 405), ("DELETE", "/api/v1/status", 405), ("BREW", "/api/v1/images", 405),
-        ("OPTIONS", "/api/v1/images", 405), ("TRACE", "/", 404), ("GET", "/api/v2/status", 404),
+        ("PATCH", "/api/v1/status", 405), ("DELETE", "/api/v1/status", 405),
+        ("OPTIONS", "/api/v1/images", 405), ("TRACE", "/nowhere", 404), ("GET", "/api/v2/status", 404),
         ("GET", "/api/v1/automatic/none", 400), ("GET", "/api/v1/automatic/99999999999999999999", 400),
         ("GET", "/api/v1/automatic/7", 404), ("GET", "/api/v1/sessions/x", 404),
         ("GET", "/api/v1/log?before=x", 400), ("GET", "/api/v1/log?mac=x", 400),
@@ -158,7 +158,7 @@ import TestSupport
 
     @Test(arguments: [
         "GET /\r\n\r\n", "\u{0}\u{1}\u{2}\r\n\r\n", "GET / HTTP/1.1\r\nHost x\r\n\r\n",
-        "GET / HTTP/9.9\r\n\r\n",
+        "GET / HTTP/9.9\r\n\r\n", "BREW / HTTP/1.1\r\nHost: x\r\n\r\n",
     ])
     func noiseIsNoRequest(_ noise: String) async throws {
         try await TestServer.with { server in
