@@ -6,8 +6,8 @@ import TestSupport
 
 @Suite(.serialized, .timeLimit(.minutes(5))) struct HTTPAccessTests {
     /// Whatever a later change adds: what is not open to anybody refuses strangers.
-    @Test func everyRouteRefusesStrangers() throws {
-        try TestServer.with { server in
+    @Test func everyRouteRefusesStrangers() async throws {
+        try await TestServer.with { server in
             var tried = 0
             for route in server.site.routes where route.access != .anybody {
                 let path = route.path.replacing("{number}", with: "1").replacing(
@@ -29,8 +29,8 @@ import TestSupport
         }
     }
 
-    @Test func tokensOpenTheDoorAndOnlyWholeOnes() throws {
-        try TestServer.with { server in
+    @Test func tokensOpenTheDoorAndOnlyWholeOnes() async throws {
+        try await TestServer.with { server in
             #expect(try server.authorized("GET", "/api/v1/status").status == 200)
             for wrong in [
                 String(server.token.dropLast()), server.token + "0", "x", "", server.token.uppercased(),
@@ -51,8 +51,8 @@ import TestSupport
         }
     }
 
-    @Test func pathsOfTheServerAreForTheSocketOnly() throws {
-        try TestServer.with { server in
+    @Test func pathsOfTheServerAreForTheSocketOnly() async throws {
+        try await TestServer.with { server in
             let body = Array(#"{"name":"lab1","path":"/etc/passwd"}"#.utf8)
             let answer = try server.authorized("POST", "/api/v1/sessions", body: body)
             #expect(answer.status == 403)
@@ -67,8 +67,8 @@ import TestSupport
         }
     }
 
-    @Test func thePasswordOpensACookieThatNeedsTheCSRFTokenToChangeAnything() throws {
-        try TestServer.with { server in
+    @Test func thePasswordOpensACookieThatNeedsTheCSRFTokenToChangeAnything() async throws {
+        try await TestServer.with { server in
             try server.addUser("anna", "correct horse")
             let first = try server.post("/login", "name=anna&password=correct+horse&next=%2Fimages")
             #expect(first.status == 303)
@@ -111,16 +111,16 @@ import TestSupport
     @Test(arguments: [
         "//evil.example", "https://evil.example", "/\\evil.example", "/a%0d%0aSet-Cookie:x", "x",
     ])
-    func loginLeadsNowhereElse(_ next: String) throws {
-        try TestServer.with { server in
+    func loginLeadsNowhereElse(_ next: String) async throws {
+        try await TestServer.with { server in
             try server.addUser("anna", "correct horse")
             let answer = try server.post("/login", "name=anna&password=correct+horse&next=\(next)")
             #expect(answer.headers["location"] == "/")
         }
     }
 
-    @Test func loginsEndByTimeByRemovalAndByANewPassword() throws {
-        try TestServer.with { server in
+    @Test func loginsEndByTimeByRemovalAndByANewPassword() async throws {
+        try await TestServer.with { server in
             try server.addUser("anna", "correct horse")
             let cookie = try server.logIn("anna", "correct+horse")
             server.clock.pass(seconds: 12 * 3600 - 60)
@@ -137,8 +137,8 @@ import TestSupport
         }
     }
 
-    @Test func guessingBecomesSlow() throws {
-        try TestServer.with { server in
+    @Test func guessingBecomesSlow() async throws {
+        try await TestServer.with { server in
             try server.addUser("anna", "correct horse")
             for _ in 0..<LoginThrottle.freeAttempts {
                 #expect(try server.post("/login", "name=anna&password=wrong").status == 401)
@@ -155,8 +155,8 @@ import TestSupport
         }
     }
 
-    @Test func withoutAdministratorsTheLoginPageSaysWhatToType() throws {
-        try TestServer.with { server in
+    @Test func withoutAdministratorsTheLoginPageSaysWhatToType() async throws {
+        try await TestServer.with { server in
             let before = try server.ask("GET", "/login", ["Accept: text/html"])
             #expect(before.status == 200)
             #expect(before.text.contains("imgserv user add"), "\(before.text)")
@@ -165,9 +165,9 @@ import TestSupport
         }
     }
 
-    @Test func theSocketIsItsOwnersOnlyAndGoesWithTheServer() throws {
+    @Test func theSocketIsItsOwnersOnlyAndGoesWithTheServer() async throws {
         var path = ""
-        try TestServer.with { server in
+        try await TestServer.with { server in
             path = server.daemon.configuration.socket
             let mode = try run("stat", "-c", "%a %F", path)
             #expect(mode == "600 socket\n")
@@ -180,12 +180,12 @@ import TestSupport
         #expect(!FileTree.exists(path))
     }
 
-    @Test func metricsMayBeOpen() throws {
-        try TestServer.with { server in
+    @Test func metricsMayBeOpen() async throws {
+        try await TestServer.with { server in
             let answer = try server.ask("GET", "/metrics")
             #expect(answer.status == 401)
         }
-        try TestServer.with {
+        try await TestServer.with {
             $0.hasOpenMetrics = true
         } _: { server in
             let answer = try server.ask("GET", "/metrics")

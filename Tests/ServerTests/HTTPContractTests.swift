@@ -26,8 +26,8 @@ private struct Document: Decodable {
 }
 
 @Suite(.serialized, .timeLimit(.minutes(5))) struct HTTPContractTests {
-    @Test func everyRouteIsDescribedAndEveryDescriptionIsARoute() throws {
-        try TestServer.with { server in
+    @Test func everyRouteIsDescribedAndEveryDescriptionIsARoute() async throws {
+        try await TestServer.with { server in
             let answer = try server.ask("GET", "/api/v1/openapi.json")
             let document = try JSONDecoder().decode(Document.self, from: Data(answer.body))
             let described = document.paths.flatMap { path, operations in
@@ -43,14 +43,14 @@ private struct Document: Decodable {
             }
             #expect(Set(routes).subtracting(described) == [], "routes that the document lacks")
             #expect(Set(described).subtracting(routes) == [], "descriptions without a route")
-            #expect(routes.count > 40)
+            #expect(routes.count >= 40)
         }
     }
 
     /// Every operation is asked, with success and with errors, and every answer checked by a validator not ours.
-    @Test func answersAreAsDescribed() throws {
+    @Test func answersAreAsDescribed() async throws {
         let made = try MadeImage(chunks: 2)
-        try TestServer.with {
+        try await TestServer.with {
             $0.uploads = .overwrite
         } _: { server in
             var exchanges: [Exchange] = []

@@ -6,9 +6,9 @@ import Testing
 import TestSupport
 
 @Suite(.serialized, .timeLimit(.minutes(5))) struct HTTPImageTests {
-    @Test func anImageGoesUpAndComesDownTheSame() throws {
+    @Test func anImageGoesUpAndComesDownTheSame() async throws {
         let made = try MadeImage(chunks: 40)
-        try TestServer.with { server in
+        try await TestServer.with { server in
             let put = try server.authorized("PUT", "/api/v1/images/lab%201.img", body: made.file)
             #expect(put.status == 201, "\(put.text)")
             #expect(put.text.contains(#""name":"lab 1.img""#))
@@ -50,16 +50,16 @@ import TestSupport
         }
     }
 
-    @Test func whatExistsIsNotOverwrittenUnlessTheServerAllowsIt() throws {
+    @Test func whatExistsIsNotOverwrittenUnlessTheServerAllowsIt() async throws {
         let (first, second) = (try MadeImage(chunks: 2, seed: 1), try MadeImage(chunks: 2, seed: 2))
-        try TestServer.with { server in
+        try await TestServer.with { server in
             #expect(try server.authorized("PUT", "/api/v1/images/a.img", body: first.file).status == 201)
             #expect(try server.authorized("PUT", "/api/v1/images/a.img", body: second.file).status == 409)
             let asked = try server.authorized("PUT", "/api/v1/images/a.img?overwrite=1", body: second.file)
             #expect(asked.status == 403)
             #expect(try server.authorized("GET", "/api/v1/images/a.img/content").body == first.file)
         }
-        try TestServer.with {
+        try await TestServer.with {
             $0.uploads = .overwrite
         } _: { server in
             #expect(try server.authorized("PUT", "/api/v1/images/a.img", body: first.file).status == 201)
@@ -68,7 +68,7 @@ import TestSupport
             #expect(asked.status == 201)
             #expect(try server.authorized("GET", "/api/v1/images/a.img/content").body == second.file)
         }
-        try TestServer.with {
+        try await TestServer.with {
             $0.uploads = .no
         } _: { server in
             let answer = try server.authorized("PUT", "/api/v1/images/a.img", body: first.file)
@@ -77,10 +77,10 @@ import TestSupport
     }
 
     /// Cut after half, whether its length was announced or not; and bytes that are no image.
-    @Test func halfAnUploadLeavesNothing() throws {
+    @Test func halfAnUploadLeavesNothing() async throws {
         let made = try MadeImage(chunks: 40)
         let half = Array(made.file[..<(made.file.count / 2)])
-        try TestServer.with { server in
+        try await TestServer.with { server in
             func left() throws -> String { try run("ls", "-A", "\(server.directory)/images") }
             let start =
                 "PUT /api/v1/images/a.img HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer \(server.token)\r\n"
@@ -117,8 +117,8 @@ import TestSupport
         "%ff",
         "..%5c..%5cetc", "a%0ab", "%20a",
     ])
-    func namesDoNotLeadOutOfTheCatalogue(_ name: String) throws {
-        try TestServer.with { server in
+    func namesDoNotLeadOutOfTheCatalogue(_ name: String) async throws {
+        try await TestServer.with { server in
             for (method, rest) in [
                 ("GET", ""), ("GET", "/content"), ("HEAD", "/content"), ("DELETE", ""), ("PUT", ""),
             ] {
@@ -132,8 +132,8 @@ import TestSupport
         }
     }
 
-    @Test func dotsInTheMiddleOfAnAddressAreNoWayOut() throws {
-        try TestServer.with { server in
+    @Test func dotsInTheMiddleOfAnAddressAreNoWayOut() async throws {
+        try await TestServer.with { server in
             for path in [
                 "/../../etc/passwd", "/api/v1/images/../../../etc/passwd", "/api/v1/images/..",
                 "//etc/passwd",
@@ -144,8 +144,8 @@ import TestSupport
         }
     }
 
-    @Test func symbolicLinksAreNoImages() throws {
-        try TestServer.with { server in
+    @Test func symbolicLinksAreNoImages() async throws {
+        try await TestServer.with { server in
             try run("ln", "-s", "/etc/passwd", "\(server.directory)/images/link")
             #expect(try server.authorized("GET", "/api/v1/images/link/content").status == 404)
         }

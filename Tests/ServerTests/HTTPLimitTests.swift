@@ -5,8 +5,8 @@ import Testing
 import TestSupport
 
 @Suite(.serialized, .timeLimit(.minutes(5))) struct HTTPLimitTests {
-    @Test func largeBodiesAreRefused() throws {
-        try TestServer.with { server in
+    @Test func largeBodiesAreRefused() async throws {
+        try await TestServer.with { server in
             let large = [UInt8](repeating: UInt8(ascii: " "), count: 1024 * 1024 + 1)
             let announced = try server.authorized("POST", "/api/v1/sessions", body: large)
             #expect(announced.status == 413)
@@ -30,8 +30,8 @@ import TestSupport
         }
     }
 
-    @Test func largeHeadersAreRefused() throws {
-        try TestServer.with { server in
+    @Test func largeHeadersAreRefused() async throws {
+        try await TestServer.with { server in
             for headers in [
                 ["X: " + String(repeating: "a", count: 9 * 1024)],
                 (0..<10).map { "X\($0): " + String(repeating: "a", count: 4 * 1024) },
@@ -50,12 +50,12 @@ import TestSupport
     }
 
     /// Headers by drops, a body by drops, a client that does not read: each is ended, and the others are served.
-    @Test func slowClientsAreEnded() throws {
+    @Test func slowClientsAreEnded() async throws {
         var limits = HTTPLimits()
         limits.idleSeconds = 2
         limits.stallSeconds = 3
         limits.bodySeconds = 2
-        try TestServer.with(limits: limits) { server in
+        try await TestServer.with(limits: limits) { server in
             let start = MonotonicClock.now()
             let silent = try server.connect()
             #expect(try silent.readToEnd().isEmpty)
@@ -75,11 +75,11 @@ import TestSupport
     }
 
     /// A download that nobody reads does not keep its file open for ever.
-    @Test func readersThatDoNotReadAreEnded() throws {
+    @Test func readersThatDoNotReadAreEnded() async throws {
         let made = try MadeImage(chunks: 400)
         var limits = HTTPLimits()
         limits.stallSeconds = 2
-        try TestServer.with(limits: limits) { server in
+        try await TestServer.with(limits: limits) { server in
             try made.store(at: "\(server.directory)/images/a.img")
             let client = try server.connect()
             try client.send(
@@ -109,11 +109,11 @@ import TestSupport
         }
     }
 
-    @Test func connectionsBeyondTheLimitWaitForTheirTurn() throws {
+    @Test func connectionsBeyondTheLimitWaitForTheirTurn() async throws {
         var limits = HTTPLimits()
         limits.connections = 3
         limits.idleSeconds = 2
-        try TestServer.with(limits: limits) { server in
+        try await TestServer.with(limits: limits) { server in
             let idle = try (0..<3).map { _ in try server.connect() }
             // Served once those who say nothing have been sent away.
             #expect(try server.authorized("GET", "/api/v1/status").status == 200)
@@ -122,15 +122,15 @@ import TestSupport
     }
 
     @Test(arguments: [
-        ("PATCH", "/api/v1/status", 405), ("DELETE", "/api/v1/status", 405), ("BREW", "/api/v1/images", 405),
-        ("OPTIONS", "/api/v1/images", 405), ("TRACE", "/", 404), ("GET", "/api/v2/status", 404),
+        ("PATCH", "/api/v1/status", 405), ("DELETE", "/api/v1/status", 405),
+        ("OPTIONS", "/api/v1/images", 405), ("TRACE", "/nowhere", 404), ("GET", "/api/v2/status", 404),
         ("GET", "/api/v1/automatic/none", 400), ("GET", "/api/v1/automatic/99999999999999999999", 400),
         ("GET", "/api/v1/automatic/7", 404), ("GET", "/api/v1/sessions/x", 404),
         ("GET", "/api/v1/log?before=x", 400), ("GET", "/api/v1/log?mac=x", 400),
         ("GET", "/api/v1/workstations/nothing", 400), ("GET", "/api/v1/workstations/525400123456", 404),
         ("GET", "/boot/grub/x.cfg", 400), ("DELETE", "/api/v1/sessions/%1b%5b31m", 404),
-    ]) func everythingElseIsRefusedInASentence(_ method: String, _ path: String, _ status: Int) throws {
-        try TestServer.with { server in
+    ]) func everythingElseIsRefusedInASentence(_ method: String, _ path: String, _ status: Int) async throws {
+        try await TestServer.with { server in
             let answer = try server.authorized(method, path)
             #expect(answer.status == status, "\(answer.text)")
             #expect(answer.headers["content-type"] == "application/json")
@@ -148,8 +148,8 @@ import TestSupport
         (#"{"name":"x"}"#, "a session needs an image"),
         (#"{"name":"x","image":"no"}"#, "there is no image no"),
         (String(repeating: "[", count: 100_000), "the request"),
-    ]) func jsonIsReadWithCare(_ body: String, _ sentence: String) throws {
-        try TestServer.with { server in
+    ]) func jsonIsReadWithCare(_ body: String, _ sentence: String) async throws {
+        try await TestServer.with { server in
             let answer = try server.authorized("POST", "/api/v1/sessions", body: Array(body.utf8))
             #expect([400, 404].contains(answer.status))
             #expect(answer.text.contains(sentence), "\(answer.text)")
@@ -158,10 +158,10 @@ import TestSupport
 
     @Test(arguments: [
         "GET /\r\n\r\n", "\u{0}\u{1}\u{2}\r\n\r\n", "GET / HTTP/1.1\r\nHost x\r\n\r\n",
-        "GET / HTTP/9.9\r\n\r\n",
+        "GET / HTTP/9.9\r\n\r\n", "BREW / HTTP/1.1\r\nHost: x\r\n\r\n",
     ])
-    func noiseIsNoRequest(_ noise: String) throws {
-        try TestServer.with { server in
+    func noiseIsNoRequest(_ noise: String) async throws {
+        try await TestServer.with { server in
             let client = try server.connect()
             try client.send(noise)
             client.finishSending()
@@ -172,11 +172,11 @@ import TestSupport
     }
 
     /// A stop does not wait for clients that take their time.
-    @Test func aStopIsQuickWhateverClientsDo() throws {
+    @Test func aStopIsQuickWhateverClientsDo() async throws {
         var limits = HTTPLimits()
         limits.stopSeconds = 1
         var stopped: UInt64 = 0
-        try TestServer.with(limits: limits) { server in
+        try await TestServer.with(limits: limits) { server in
             let upload = try server.connect()
             try upload.send(
                 "PUT /api/v1/images/a.img HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer \(server.token)\r\n"

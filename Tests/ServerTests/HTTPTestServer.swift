@@ -21,9 +21,18 @@ struct TestServer {
     /// Seconds that are added to the clock of logins.
     let clock: TestClock
 
+    /// Runs `body` with a server, on a thread of its own: it waits for the server, whose tasks need the threads of tests.
     static func with(
         _ change: (inout ServerConfiguration) -> Void = { _ in }, limits: HTTPLimits = HTTPLimits(),
         _ body: (TestServer) throws -> Void
+    ) async throws {
+        try await withTaskExecutorPreference(OwnThread()) {
+            try serve(change, limits: limits, body)
+        }
+    }
+
+    private static func serve(
+        _ change: (inout ServerConfiguration) -> Void, limits: HTTPLimits, _ body: (TestServer) throws -> Void
     ) throws {
         try withTemporaryDirectory { directory in
             var configuration = ServerConfiguration()
@@ -91,6 +100,14 @@ struct TestServer {
             throw TestFailure("the login has failed: \(answer.status) \(answer.text)")
         }
         return "Cookie: \(cookie)"
+    }
+}
+
+/// Runs what a task does on threads that may wait.
+private final class OwnThread: TaskExecutor {
+    func enqueue(_ job: consuming ExecutorJob) {
+        let job = UnownedJob(job)
+        _ = Thread("test") { unsafe job.runSynchronously(on: self.asUnownedTaskExecutor()) }
     }
 }
 

@@ -25,6 +25,8 @@ struct Answering: RouterMiddleware {
         } catch {
             response = refusal(error, request, context)
         }
+        // An answer to HEAD that had a body would be read as the beginning of the next answer.
+        if request.method == .head { response = response.createHeadResponse() }
         protect(&response)
         site.logger.debug(
             "\(request.method.rawValue) \(request.uri.path.onScreen): \(response.status.code)",

@@ -51,7 +51,9 @@ extension Routes {
             return site.text(try await site.work { try daemon.bootFile(.grub, mac: mac) })
         }
         add(.get, "/boot/pxelinux/{mac}", for: .anybody) { _, context in
-            let mac = try context.parameter("mac")
+            // PXELINUX asks for "01-" (Ethernet) and the address.
+            let name = try context.parameter("mac")
+            let mac = name.count == 20 && name.hasPrefix("01-") ? String(name.dropFirst(3)) : name
             return site.text(try await site.work { try daemon.bootFile(.pxelinux, mac: mac) })
         }
     }
