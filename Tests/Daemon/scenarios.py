@@ -76,6 +76,29 @@ def boot(lab):
     wait_for("there is nothing for it", lambda: lab.starts(2) == "local")
 
 
+@scenario(2)
+def refer(lab):
+    """A machine whose work another server has is sent there once, and then starts its disk."""
+    lab.serve()
+    other = f"{lab.folder}/other"
+    os.makedirs(f"{other}/state", mode=0o700)
+    os.makedirs(f"{other}/images")
+    # A machine that pins the first server's key obeys no other.
+    shell("cp", "-p", f"{lab.folder}/state/host.key", f"{other}/state/host.key")
+    with open(f"{other}/imgserv.conf", "w") as file:
+        file.write(f"images={other}/images\nstate={other}/state\nsocket={other}/socket\nhttp=none\naddress=10.88.0.3\n")
+    lab.start("m2", "other", f"{BIN}/imgserv", "serve", "--config", f"{other}/imgserv.conf")
+    wait_for("the other server", lambda: os.path.exists(f"{other}/socket"))
+    wait_for("nobody has work", lambda: lab.starts("default") == "local")
+    lab.api("PUT", "/api/v1/referrals", [{"workstations": lab.mac(1), "server": "10.88.0.3"}])
+    wait_for("who is not known may be sent there", lambda: lab.starts("default") == "auto")
+    lab.disk(1, 32)
+    station = lab.auto(1)
+    assert station.wait(60) == 3, station.text()
+    wait_for("it has been there", lambda: lab.starts(1) == "local")
+    assert orders(lab, 1)[0]["isDone"] is True, orders(lab, 1)
+
+
 @scenario(1)
 def transfer(lab):
     """makep and restorep: a round trip over TCP, with the server killed in the middle of each."""

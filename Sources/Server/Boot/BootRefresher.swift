@@ -8,8 +8,9 @@ internal import Synchronization
 final class BootRefresher: Sendable {
     /// Changes that follow one another this closely, in nanoseconds, are one.
     private static let patience = 200 * millisecond
-    /// The files are looked at that often in any case, in nanoseconds.
-    private static let interval = 60 * second
+    /// After another server has served a machine, or had nothing for it, it starts its disk for so many seconds: it is
+    /// on its way there, and would otherwise be sent to that server again, for ever.
+    private static let grace: Int64 = 300
 
     private let files: BootFiles?
     private let store: Store
@@ -31,48 +32,57 @@ final class BootRefresher: Sendable {
     func isImaging(_ mac: [UInt8]) throws -> Bool {
         let policies = try desk.policies()
         guard let record = try store.workstation(mac) else {
-            return try policies.mayClaimUnknown || named(by: policies).contains(mac)
+            return try isUnknownImaging(by: policies) || named(by: policies).contains(mac)
         }
         return try isImaging(record, by: policies)
     }
 
     private func isImaging(_ record: WorkstationRecord, by policies: Policies) throws -> Bool {
-        if try desk.isReferred(record.workstation) { return try !hasJustHeard(record) }
+        if try desk.isReferred(record.workstation) { return try served(record) == nil }
         return !policies.decide(record.workstation, record.history, image: desk.identifier).work.isNothing
     }
 
-    /// How long a machine that the other server had nothing more for starts from its disk, in seconds.
-    private static let referralPause: Int64 = 300
-
-    /// Whether what the other server had for it has ended moments ago: the restart after that goes to the disk.
-    private func hasJustHeard(_ record: WorkstationRecord) throws -> Bool {
-        guard let last = try store.orders(of: record.workstation.mac, limit: 1).first, last.verb == .refer,
-            let end = last.endedAt
-        else { return false }
-        return (0..<BootRefresher.referralPause).contains(WallClock.now() - end)
+    /// Whether a machine that nobody knows is to ask: there might be work for it, here or elsewhere.
+    private func isUnknownImaging(by policies: Policies) throws -> Bool {
+        try policies.mayClaimUnknown || !store.referrals().isEmpty
     }
 
-    /// MAC addresses that sessions or referrals name: such a machine is to ask, also if it never has.
-    private func named(by policies: Policies) throws -> [[UInt8]] {
+    /// Until when (seconds since 1970) a referral that is done counts; nil where none does.
+    private func served(_ record: WorkstationRecord) throws -> Int64? {
+        guard let last = try store.orders(of: record.workstation.mac, limit: 1).first, last.verb == .refer,
+            last.isDone == true, let end = last.endedAt
+        else { return nil }
+        let until = end + BootRefresher.grace
+        return (end..<until).contains(WallClock.now()) ? until : nil
+    }
+
+    /// MAC addresses that sessions name: such a machine is to ask, also if it never has.
+    private func named(by policies: Policies) -> [[UInt8]] {
         policies.sessions.sessions.filter(\.isEnabled).flatMap(\.named)
-            + (try store.referrals().compactMap { MACText.bytes($0.workstations) })
     }
 
     func start() {
         guard let files else { return }
         let thread = Thread("boot-files") { [self] in
+            var deadline: UInt64?
             while true {
                 condition.locked {
-                    // Some decisions change by time alone.
-                    let next = MonotonicClock.now() + BootRefresher.interval
-                    while state.withLock({ !$0.isDue && !$0.isStopped }), MonotonicClock.now() < next {
-                        condition.wait(until: next)
+                    while state.withLock({ !$0.isDue && !$0.isStopped }) {
+                        guard let deadline else {
+                            condition.wait()
+                            continue
+                        }
+                        if MonotonicClock.now() >= deadline { break }
+                        condition.wait(until: deadline)
                     }
                 }
                 if state.withLock({ $0.isStopped }) { return }
                 MonotonicClock.sleep(nanoseconds: BootRefresher.patience)
                 state.withLock { $0.isDue = false }
-                do { try write(files) } catch { logger.error("boot files cannot be written: \(error)") }
+                deadline = nil
+                do { deadline = try write(files) } catch {
+                    logger.error("boot files cannot be written: \(error)")
+                }
             }
         }
         self.thread.withLock { $0 = thread }
@@ -94,15 +104,20 @@ final class BootRefresher: Sendable {
         try? thread.withLock { $0.take() }?.join()
     }
 
-    private func write(_ files: BootFiles) throws {
+    /// Writes all files; returns when they have to be written again by themselves, on the monotonic clock.
+    private func write(_ files: BootFiles) throws -> UInt64? {
         let policies = try desk.policies()
         var all: [[UInt8]: Bool] = [:]
-        for mac in try named(by: policies) { all[mac] = true }
+        for mac in named(by: policies) { all[mac] = true }
+        var next: Int64?
         for record in try store.workstations() {
             let isImaging = try isImaging(record, by: policies)
             for mac in [record.workstation.mac] + record.workstation.otherMACs { all[mac] = isImaging }
+            if let until = try served(record) { next = min(next ?? until, until) }
         }
-        try files.replaceAll(all, unknown: policies.mayClaimUnknown)
+        try files.replaceAll(all, unknown: isUnknownImaging(by: policies))
+        guard let next else { return nil }
+        return MonotonicClock.now() + UInt64(max(1, next - WallClock.now())) * second
     }
 }
 
