@@ -32,8 +32,11 @@ package final class WorkConnection: Sendable {
     }
 
     /// Takes over a connection that a listener has accepted.
-    package init(_ connection: TCPConnection) throws {
+    ///
+    /// Messages with more than `longestBody` bytes end it.
+    package init(_ connection: TCPConnection, longestBody: Int = .max) throws {
         self.connection = connection
+        state.withLock { $0.framer.longestBody = longestBody }
         poller = try Poller()
         wakeup = try Wakeup()
         try poller.add(wakeup.number, token: 0, .readable)
@@ -110,6 +113,9 @@ package final class WorkConnection: Sendable {
         _ = unsafe farewell.withUnsafeBytes { unsafe try? connection.send($0) }
         connection.finishSending()
     }
+
+    /// From now on messages of any length that the protocol allows are taken: the peer is known.
+    package func takeLongMessages() { state.withLock { $0.framer.longestBody = .max } }
 
     /// Nothing more is sent; what the peer still sends can be received.
     package func finishSending() { connection.finishSending() }

@@ -179,7 +179,7 @@ package final class LocalCapture: Sendable {
                     }
                     progress.enter(.finishing)
                     return try upload.finish(chunks: UInt64(plan.items.count), bytes: plan.manifest.usedBytes)
-                } catch let lost as any LostConnection {
+                } catch let lost as UploadLost {
                     stored = try upload.comeBack(after: lost)
                 }
             }

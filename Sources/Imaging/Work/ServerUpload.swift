@@ -106,7 +106,7 @@ final class ServerUpload: Sendable {
 
     /// Sends one frame.
     ///
-    /// - Throws: A `LostConnection` after which `comeBack` may help, or an error that is final.
+    /// - Throws: `UploadLost` after which `comeBack` may help, or an error that is final.
     func send(chunk: UInt32, prefixAndHeader: [UInt8], payload: UnsafeRawBufferPointer) throws {
         var frame: [UInt8] = []
         frame.reserveCapacity(prefixAndHeader.count + payload.count)
@@ -154,6 +154,8 @@ final class ServerUpload: Sendable {
             do { return try body(connection) } catch {
                 // What the stop caused is told by its reason.
                 try stop.check()
+                // A disk that is gone is a system error too: only the connection's own are told apart.
+                if let lost = error as? any LostConnection { throw UploadLost(description: "\(lost)") }
                 throw error
             }
         }
@@ -180,4 +182,9 @@ final class ServerUpload: Sendable {
         default: throw ServerRefusal(server, "it sent a message that is not its to send")
         }
     }
+}
+
+/// The connection to the server has failed, not the capture.
+struct UploadLost: Error, CustomStringConvertible {
+    let description: String
 }

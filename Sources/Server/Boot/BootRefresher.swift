@@ -8,6 +8,8 @@ internal import Synchronization
 final class BootRefresher: Sendable {
     /// Changes that follow one another this closely, in nanoseconds, are one.
     private static let patience = 200 * millisecond
+    /// The files are looked at that often in any case, in nanoseconds.
+    private static let interval = 60 * second
 
     private let files: BootFiles?
     private let store: Store
@@ -28,13 +30,32 @@ final class BootRefresher: Sendable {
     /// Whether the workstation boots into imaging; one that nobody knows does if any session or policy might claim it.
     func isImaging(_ mac: [UInt8]) throws -> Bool {
         let policies = try desk.policies()
-        guard let record = try store.workstation(mac) else { return policies.mayClaimUnknown }
+        guard let record = try store.workstation(mac) else {
+            return try policies.mayClaimUnknown || named(by: policies).contains(mac)
+        }
         return try isImaging(record, by: policies)
     }
 
     private func isImaging(_ record: WorkstationRecord, by policies: Policies) throws -> Bool {
-        if try desk.isReferred(record.workstation) { return true }
+        if try desk.isReferred(record.workstation) { return try !hasJustHeard(record) }
         return !policies.decide(record.workstation, record.history, image: desk.identifier).work.isNothing
+    }
+
+    /// How long a machine that the other server had nothing more for starts from its disk, in seconds.
+    private static let referralPause: Int64 = 300
+
+    /// Whether what the other server had for it has ended moments ago: the restart after that goes to the disk.
+    private func hasJustHeard(_ record: WorkstationRecord) throws -> Bool {
+        guard let last = try store.orders(of: record.workstation.mac, limit: 1).first, last.verb == .refer,
+            let end = last.endedAt
+        else { return false }
+        return (0..<BootRefresher.referralPause).contains(WallClock.now() - end)
+    }
+
+    /// MAC addresses that sessions or referrals name: such a machine is to ask, also if it never has.
+    private func named(by policies: Policies) throws -> [[UInt8]] {
+        policies.sessions.sessions.filter(\.isEnabled).flatMap(\.named)
+            + (try store.referrals().compactMap { MACText.bytes($0.workstations) })
     }
 
     func start() {
@@ -42,7 +63,11 @@ final class BootRefresher: Sendable {
         let thread = Thread("boot-files") { [self] in
             while true {
                 condition.locked {
-                    while state.withLock({ !$0.isDue && !$0.isStopped }) { condition.wait() }
+                    // Some decisions change by time alone.
+                    let next = MonotonicClock.now() + BootRefresher.interval
+                    while state.withLock({ !$0.isDue && !$0.isStopped }), MonotonicClock.now() < next {
+                        condition.wait(until: next)
+                    }
                 }
                 if state.withLock({ $0.isStopped }) { return }
                 MonotonicClock.sleep(nanoseconds: BootRefresher.patience)
@@ -72,6 +97,7 @@ final class BootRefresher: Sendable {
     private func write(_ files: BootFiles) throws {
         let policies = try desk.policies()
         var all: [[UInt8]: Bool] = [:]
+        for mac in try named(by: policies) { all[mac] = true }
         for record in try store.workstations() {
             let isImaging = try isImaging(record, by: policies)
             for mac in [record.workstation.mac] + record.workstation.otherMACs { all[mac] = isImaging }

@@ -68,8 +68,8 @@ package final class Daemon: Sendable {
             isSame: { [desk] in try desk.isSame($0, $1) },
             note: { text, level, mac in sink.note(text, level: level, kind: .image, mac: mac) },
             changed: { changes.ring() })
-        work = try WorkService(desk: desk, transfers: transfers, port: workPort, note: note) { number in
-            relay.daemon?.finish(automatic: number)
+        work = try WorkService(desk: desk, transfers: transfers, port: workPort, note: note) { run in
+            relay.daemon?.finish(automatic: run.session, run: run.run, isComplete: true)
         }
         beacon = try ServerBeacon(key: key, port: work.port) { [board] datagram, session, sender in
             board.deliver(datagram, asking: session, from: sender)
@@ -140,18 +140,30 @@ package final class Daemon: Sendable {
         // One that the server's own end has ended is enabled after the next start as it was.
         guard !isStopping.load(ordering: .relaxed) else { return forget(session) }
         forget(session)
-        if let number = session.plan.automatic { finish(automatic: number, run: session.plan.run) }
+        if let number = session.plan.automatic, let run = session.plan.run {
+            // What is on a machine is known from here too, should its own word not come.
+            for one in outcome.participants where one.state == .finished {
+                attempt("what \(one.macText) has") {
+                    guard try store.workstation(one.mac) != nil else { return }
+                    try store.changeHistory(of: one.mac) { history in
+                        history.done.insert(WorkHistory.Run(session: number, run: run))
+                        history.installed = session.image
+                    }
+                }
+            }
+            finish(automatic: number, run: run, isComplete: outcome.isComplete)
+        }
         changed()
     }
 
-    /// A run of an automatic session is over: it is deleted or disabled.
-    private func finish(automatic number: Int64, run: Int? = nil) {
+    /// A run of an automatic session is over: it is deleted or disabled; one that did not end well is kept.
+    private func finish(automatic number: Int64, run: Int, isComplete: Bool) {
         attempt("the automatic session") {
             let name: String? = try store.changeSessions { list in
                 guard let session = list.sessions.first(where: { $0.number == number }), session.isEnabled,
-                    run == nil || session.run == run
+                    session.run == run
                 else { return nil }
-                list.finished(number)
+                if isComplete { list.finished(number) } else { list.enable(number, false) }
                 return session.name
             }
             if let name { note("automatic session \(name) has finished", level: .info, kind: .session) }
@@ -169,8 +181,7 @@ package final class Daemon: Sendable {
 
     /// Hosts a session and remembers it until it has ended, so that a crash does not end it.
     func host(_ plan: SessionPlan) throws -> HostedSession {
-        let session = try board.host(plan)
-        remember(session, hasStarted: false)
+        let session = try board.host(plan) { try store.rememberHosted($0, hasStarted: false) }
         changed()
         return session
     }
@@ -180,6 +191,10 @@ package final class Daemon: Sendable {
         let interrupted = (try? store.hostedSessions()) ?? []
         for (plan, hasStarted) in interrupted {
             var again = plan
+            if let number = plan.automatic, !isPresent(number, plan.run) {
+                attempt("the session") { try store.forgetHosted(plan.name) }
+                continue
+            }
             // Its participants are on their way back: the first one starts it.
             if hasStarted { again.clients = 1 }
             do {
@@ -190,6 +205,12 @@ package final class Daemon: Sendable {
                 attempt("the session") { try store.forgetHosted(plan.name) }
             }
         }
+    }
+
+    /// Whether the run of an automatic session is still wanted.
+    private func isPresent(_ number: Int64, _ run: Int?) -> Bool {
+        let list = try? store.sessionList()
+        return list?.sessions.contains { $0.number == number && $0.run == run && $0.isEnabled } ?? false
     }
 
     /// Does what must not fail a session if the store fails; that is told.

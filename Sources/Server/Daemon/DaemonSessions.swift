@@ -87,15 +87,15 @@ extension Daemon {
     package func change(
         automatic number: Int64, to draft: AutomaticSessionDraft, by administrator: Administrator
     ) throws -> AutomaticSessionView {
-        let (old, new) = try policy {
-            try store.changeSessions { list -> (AutomaticSession, AutomaticSession) in
-                let old = try find(number, in: list)
-                var new = try read(draft, number: number, run: old.run)
-                if draft.enabled == nil { new.isEnabled = old.isEnabled }
-                if new.isEnabled, !old.isEnabled { new.run += 1 }
-                try list.put(new)
-                return (old, new)
-            }
+        let (old, new) = try changingSessions { list -> (AutomaticSession, AutomaticSession) in
+            let old = try find(number, in: list)
+            var new = try read(draft, number: number, run: old.run)
+            if draft.enabled == nil { new.isEnabled = old.isEnabled }
+            // Another image, or another master, is work of its own, also for those who had the first.
+            let isAnother = new.source != old.source || new.name != old.name
+            if (new.isEnabled && !old.isEnabled) || isAnother { new.run += 1 }
+            try list.put(new)
+            return (old, new)
         }
         let isHostedAsWas = old.source == new.source && old.name == new.name && new.isEnabled
         if !isHostedAsWas { stopRun(of: old, because: "\(administrator.name) changed the automatic session") }
@@ -107,12 +107,10 @@ extension Daemon {
 
     /// Deletes an automatic session; its run ends if one is hosted.
     package func delete(automatic number: Int64, by administrator: Administrator) throws {
-        let old = try policy {
-            try store.changeSessions { list in
-                let old = try find(number, in: list)
-                list.remove(number)
-                return old
-            }
+        let old = try changingSessions { list in
+            let old = try find(number, in: list)
+            list.remove(number)
+            return old
         }
         stopRun(of: old, because: "\(administrator.name) deleted the automatic session")
         note(
@@ -135,12 +133,10 @@ extension Daemon {
 
     /// Enables an automatic session for a run of its own, or disables it: its run then ends.
     package func enable(automatic number: Int64, _ isEnabled: Bool, by administrator: Administrator) throws {
-        let old = try policy {
-            try store.changeSessions { list in
-                let old = try find(number, in: list)
-                list.enable(number, isEnabled)
-                return old
-            }
+        let old = try changingSessions { list in
+            let old = try find(number, in: list)
+            list.enable(number, isEnabled)
+            return old
         }
         if !isEnabled { stopRun(of: old, because: "\(administrator.name) disabled the automatic session") }
         note(
@@ -156,6 +152,11 @@ extension Daemon {
         session.rule = rule
         session.members = members
         return try views(of: try store.workstations().filter { session.claim(on: $0.workstation) != nil })
+    }
+
+    /// Changes the list while no workstation is answered: nobody is sent into what has just been disabled.
+    private func changingSessions<T>(_ body: (inout SessionList) throws -> T) throws -> T {
+        try policy { try desk.alone { try store.changeSessions(body) } }
     }
 
     private func stopRun(of session: AutomaticSession, because reason: String) {

@@ -138,7 +138,7 @@ package struct SessionList: Equatable, Sendable {
 
 extension AutomaticSession {
     /// The workstations it names: its master and its members.
-    fileprivate var named: [[UInt8]] {
+    var named: [[UInt8]] {
         if case .workstation(let master) = source { return [master] + members }
         return members
     }

@@ -113,19 +113,22 @@ package struct Policies: Equatable, Sendable {
                 work: isMaster ? .master(session) : .takePart(session),
                 reason: "session \(session.name): \(claim)")
         }
-        return decideUnclaimed(history, passed: passed, image: image)
+        // A machine that a session has claimed belongs to it, also when it has nothing for it any more: the policy is for
+        // the others, and would overwrite what the session brought.
+        if let passed { return Decision(work: .nothing, reason: passed) }
+        return decideUnclaimed(history, image: image)
     }
 
     private func decideUnclaimed(
-        _ history: WorkHistory, passed: String?, image: (String) -> GUID?
+        _ history: WorkHistory, image: (String) -> GUID?
     ) -> Decision {
-        func nothing(_ reason: String) -> Decision { Decision(work: .nothing, reason: passed ?? reason) }
+        func nothing(_ reason: String) -> Decision { Decision(work: .nothing, reason: reason) }
         let isForced = history.isForced
         guard unclaimed.action != .nothing else { return nothing("no session claims this machine") }
         if history.isPolicyDone, !unclaimed.isRepeated, !isForced {
             return nothing("the server's policy has been done here")
         }
-        if history.policyOrders >= WorkHistory.attempts, !history.isPolicyDone, !isForced {
+        if history.policyOrders >= WorkHistory.attempts, !isForced {
             return nothing(
                 "the server's policy was given \(history.policyOrders) times and never reported done")
         }
@@ -162,6 +165,11 @@ extension WorkHistory {
 
     /// Takes down that an order is handed out: before it leaves, so that no crash can repeat it for ever.
     package mutating func note(_ work: Decision.Work) {
+        // Until it is done nobody knows what is on the disks.
+        switch work {
+        case .takePart, .restore: installed = nil
+        case .nothing, .master, .capture, .shell: break
+        }
         switch work {
         case .nothing: break
         case .takePart(let session), .master(let session):

@@ -62,7 +62,6 @@ package final class HostedSession: Sendable {
     let interfaceName: String
     let linkMegabits: Int?
     private let createdAt = WallClock.now()
-    private let frames: ImageFileFrames
     private let state: Mutex<State>
 
     /// Opens the image and binds the sockets; nothing is announced before `begin`.
@@ -71,7 +70,7 @@ package final class HostedSession: Sendable {
     init(_ plan: SessionPlan, id: Int, key: PrivateKey, events: @escaping @Sendable (Event) -> Void) throws {
         self.plan = plan
         self.id = id
-        frames = try ImageFileFrames(path: plan.path)
+        let frames = try ImageFileFrames(path: plan.path)
         image = frames.image.imageID
         let address = plan.address.flatMap { IPAddress($0) }
         let interface = try HostInterface.choose(named: plan.interface, address: address)

@@ -39,10 +39,11 @@ package final class SessionBoard: Sendable {
         self.events = events
     }
 
-    /// Hosts a session from now on.
+    /// Hosts a session from now on; `remember` is called before anybody can join.
     ///
     /// - Throws: `ServerError` where a session of the name is hosted already, or the plan cannot be.
-    func host(_ plan: SessionPlan) throws -> HostedSession {
+    func host(_ plan: SessionPlan, remember: (SessionPlan) throws -> Void = { _ in }) throws -> HostedSession
+    {
         guard (1...255).contains(plan.name.utf8.count), plan.name == plan.name.onScreen,
             plan.name != Specification.serverName
         else { throw ServerError("a session's name has 1 to 255 bytes that can be shown", .invalid) }
@@ -58,11 +59,16 @@ package final class SessionBoard: Sendable {
         } catch let error as ServerError { throw error } catch {
             throw ServerError("session \(plan.name) cannot be hosted: \(error)", .conflict)
         }
-        box.session = session
         try state.withLock { state in
             // Somebody may have been quicker while the image was opened.
             try SessionBoard.expectRoom(for: plan, in: state)
             state.hosted.append(session)
+        }
+        box.session = session
+        do { try remember(plan) } catch {
+            state.withLock { $0.hosted.removeAll { $0 === session } }
+            box.session = nil
+            throw error
         }
         session.begin { [self] in take($0, of: session) }
         events(
@@ -92,15 +98,16 @@ package final class SessionBoard: Sendable {
             events(.started(session))
             events(.changed)
         case .ended(let outcome):
+            events(
+                .note("session \(session.plan.name): \(outcome.text)", outcome.isComplete ? .info : .warning))
+            events(.ended(session, outcome))
+            // Only now: a daemon that stops waits until all of this is in the books.
             state.withLock { state in
                 state.hosted.removeAll { $0 === session }
                 state.ended.append(session)
                 if state.ended.count > SessionBoard.mostEnded { state.ended.removeFirst() }
             }
             share()
-            events(
-                .note("session \(session.plan.name): \(outcome.text)", outcome.isComplete ? .info : .warning))
-            events(.ended(session, outcome))
             events(.changed)
         }
     }
@@ -117,12 +124,14 @@ package final class SessionBoard: Sendable {
 
     /// The session of this name that is hosted now.
     package func hosted(_ name: String) -> HostedSession? {
-        state.withLock { $0.hosted.first { $0.plan.name == name } }
+        state.withLock { $0.hosted.first { $0.plan.name == name && $0.isHosted } }
     }
 
     /// The session that is hosted now for this run of an automatic session.
     func hosted(automatic number: Int64, run: Int) -> HostedSession? {
-        state.withLock { $0.hosted.first { $0.plan.automatic == number && $0.plan.run == run } }
+        state.withLock {
+            $0.hosted.first { $0.plan.automatic == number && $0.plan.run == run && $0.isHosted }
+        }
     }
 
     /// Sessions that are hosted, and those that were, the newest first in each.

@@ -45,6 +45,11 @@ extension Store {
         }
     }
 
+    /// The session has no master at present.
+    func removeRole(session: Int64) throws {
+        try write { try $0.execute(sql: "DELETE FROM role WHERE session = ?", arguments: [session]) }
+    }
+
     /// The key of the master that has taken its role in this run; nil while none has.
     func role(session: Int64, run: Int) throws -> PublicKey? {
         try read { db in

@@ -10,9 +10,9 @@ internal import Synchronization
 /// Sends images of the catalogue, and stores what workstations capture.
 final class ImageTransfers: Sendable {
     /// Transfers at a time; whoever comes then is told so.
-    static let most = 64
+    static let most = 256
     /// How long a workstation may take to write, verify and answer, or to read its disks, in nanoseconds.
-    private static let patience = 1800 * second
+    private static let patience = 600 * second
 
     /// What is shown of a transfer.
     private struct Running: Sendable {
@@ -155,7 +155,9 @@ final class ImageTransfers: Sendable {
             }
             upload = try images.storeImage(
                 name: request.image, imageID: request.imageID, manifest: request.manifest,
-                existing: request.existing, mostBytes: request.mostBytes, overwrite: uploads == .overwrite)
+                existing: request.existing, mostBytes: request.mostBytes,
+                // What the server orders by itself never replaces anything.
+                overwrite: uploads == .overwrite && !isOrdered)
             do {
                 number = try begin(
                     Running(
@@ -175,6 +177,7 @@ final class ImageTransfers: Sendable {
             }
             end(number)
         }
+        connection.takeLongMessages()
         note("\(who) sends image \(request.image)", .info, request.mac)
         do {
             try connection.send(

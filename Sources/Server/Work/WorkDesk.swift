@@ -70,17 +70,48 @@ package final class WorkDesk: Sendable {
             case .nothing:
                 note("\(known.workstation.who) was told: \(order.reason)", .debug, known.workstation.mac)
             default:
+                // Who did not get the answer asks again: that is the same order, and counts once.
+                if let open = try openOrder(like: order, work, of: known.workstation) {
+                    order.order = open.id
+                    order.imageName = open.image
+                    return order
+                }
                 var history = known.history
                 history.note(work)
+                if order.verb == .master, case .master(let session) = work {
+                    try store.removeRole(session: session.number)
+                }
                 try take(order, work, of: known, history: history)
             }
             return order
         }
     }
 
+    /// Runs `body` while no workstation is answered.
+    func alone<T>(_ body: () throws -> T) throws -> T { try lock.withLock { _ in try body() } }
+
     /// Everything that decides, as it stands now.
     func policies() throws -> Policies {
         Policies(sessions: try store.sessionList(), unclaimed: try store.unclaimedPolicy())
+    }
+
+    /// How long an order that was given counts as the answer to the same question, in seconds.
+    private static let repetition: Int64 = 60
+
+    /// The order of a moment ago that says the same; nil where there is none that is still open.
+    private func openOrder(
+        like order: OrderMessage, _ work: Decision.Work, of workstation: Workstation
+    ) throws -> OrderRecord? {
+        guard let last = try store.orders(of: workstation.mac, limit: 1).first, last.isDone == nil,
+            last.verb == order.verb, last.sessionName == order.session, last.imageID == order.image,
+            WallClock.now() - last.at < WorkDesk.repetition, last.at <= WallClock.now()
+        else { return nil }
+        switch work {
+        case .takePart(let session), .master(let session):
+            return last.session == session.number && last.run == session.run ? last : nil
+        case .capture: return last
+        default: return last.image == order.imageName ? last : nil
+        }
     }
 
     private static func newOrder() -> UInt64 {
@@ -99,9 +130,10 @@ package final class WorkDesk: Sendable {
 
     /// Whether the text of a referral (a network, an address or a MAC address) means the workstation.
     static func refers(_ text: String, to workstation: Workstation) -> Bool {
-        if let mac = MACText.bytes(text) { return ([workstation.mac] + workstation.otherMACs).contains(mac) }
-        guard let network = Network(text) else { return false }
-        return workstation.addresses.contains { network.contains($0) }
+        // An address first: 192.168.100.100 has twelve digits too.
+        if let network = Network(text) { return workstation.addresses.contains { network.contains($0) } }
+        guard let mac = MACText.bytes(text) else { return false }
+        return ([workstation.mac] + workstation.otherMACs).contains(mac)
     }
 
     /// Makes the order of a decision; returns what it is in the end.
@@ -160,7 +192,13 @@ package final class WorkDesk: Sendable {
 
     /// The session that is the present run of an automatic one; it is hosted if it is not yet.
     private func host(_ session: AutomaticSession, image: String, at local: Address) throws -> HostedSession {
-        if let hosted = board.hosted(automatic: session.number, run: session.run) { return hosted }
+        if let hosted = board.hosted(automatic: session.number, run: session.run) {
+            // Somebody may have put another file under the name meanwhile.
+            guard hosted.plan.image == image else {
+                throw ServerError("session \(session.name) is hosted with another image", .conflict)
+            }
+            return hosted
+        }
         var plan = SessionPlan(name: session.name, image: image, path: try images.path(of: image))
         plan.clients = session.clients
         plan.minutes = Double(session.minutes)
@@ -169,9 +207,7 @@ package final class WorkDesk: Sendable {
         plan.interface = place.interface ?? (plan.address == nil ? WorkDesk.interface(with: local) : nil)
         plan.automatic = session.number
         plan.run = session.run
-        let hosted = try board.host(plan)
-        try store.rememberHosted(plan, hasStarted: false)
-        return hosted
+        return try board.host(plan) { try store.rememberHosted($0, hasStarted: false) }
     }
 
     /// The name of the interface that has this own address.
@@ -184,8 +220,9 @@ package final class WorkDesk: Sendable {
 
     /// The name of the image that a workstation is captured to: its serial number or MAC address, and the time.
     static func imageName(of workstation: Workstation, at time: Int64) -> String {
+        // The serial number alone does not do: whole rooms have "To be filled by O.E.M.".
         let serial = workstation.serial.filter { $0.isASCII && ($0.isLetter || $0.isNumber || $0 == "-") }
-        let who = serial.count >= 4 ? String(serial.prefix(60)) : workstation.mac.hex
+        let who = serial.isEmpty ? workstation.mac.hex : "\(serial.prefix(60))-\(workstation.mac.hex)"
         let moment = WallClock.text(time).filter { $0.isNumber }
         return "\(who)-\(moment.prefix(12)).img"
     }
@@ -212,17 +249,25 @@ package final class WorkDesk: Sendable {
     // MARK: What comes back
 
     /// The master has taken its role: from now on its participants are told its key.
-    func take(_ role: RoleMessage, from peer: Address) throws {
+    ///
+    /// Only the machine that was given the order is believed, as long as it is open and of the session's present run, and
+    /// its first key counts: a key decides whose disks a room gets.
+    /// - Returns: Whether it is in the books now.
+    func take(_ role: RoleMessage, from peer: Address) throws -> Bool {
         guard let record = try store.order(role.order), record.verb == .master, record.isDone == nil,
-            let session = record.session, let run = record.run
+            let session = record.session, let run = record.run,
+            try store.workstation(record.mac)?.workstation.addresses.contains(peer) ?? false,
+            try store.sessionList().sessions.contains(where: { $0.number == session && $0.run == run }),
+            try store.role(session: session, run: run).map({ $0 == role.hostKey }) ?? true
         else {
             note("\(peer) claims to be a master that no open order named", .warning, nil)
-            return
+            return false
         }
         try store.setRole(session: session, run: run, key: role.hostKey)
         note(
             "\(MACText.text(record.mac)) is the master of session \(record.sessionName), key \(role.hostKey.fingerprint)",
             .info, record.mac)
+        return true
     }
 
     /// Whether two MAC addresses are of one workstation, which may ask from any of its interfaces.
@@ -234,8 +279,8 @@ package final class WorkDesk: Sendable {
 
     /// Takes down what came of an order; what is not open, or not this machine's, changes nothing.
     ///
-    /// - Returns: The session's number where the order was its master's.
-    func close(_ outcome: OutcomeMessage, from peer: Address) throws -> Int64? {
+    /// - Returns: The run of an automatic session that is over with it: its master is done.
+    func close(_ outcome: OutcomeMessage, from peer: Address) throws -> WorkHistory.Run? {
         guard let record = try store.order(outcome.order), try isSame(record.mac, outcome.mac) else {
             note("\(peer) reports the outcome of an order that it was not given", .warning, nil)
             return nil
@@ -253,7 +298,10 @@ package final class WorkDesk: Sendable {
         note(
             "\(MACText.text(record.mac)): \(record.work) \(outcome.isDone ? "is done" : "has failed"): \(outcome.text)",
             outcome.isDone ? .info : .warning, record.mac)
-        return record.verb == .master ? record.session : nil
+        guard record.verb == .master, let session = record.session, let run = record.run else { return nil }
+        // It hosts no more: who asks now waits for its next role.
+        try store.removeRole(session: session)
+        return outcome.isDone ? WorkHistory.Run(session: session, run: run) : nil
     }
 }
 

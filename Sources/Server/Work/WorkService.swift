@@ -26,7 +26,7 @@ package final class WorkService: Sendable {
     private let desk: WorkDesk
     private let transfers: ImageTransfers
     private let note: @Sendable (String, Logger.Level, [UInt8]?) -> Void
-    private let finished: @Sendable (Int64) -> Void
+    private let finished: @Sendable (WorkHistory.Run) -> Void
     private let listeners: [TCPListener]
     private let wakeup: Wakeup
     private let state = Mutex(State())
@@ -34,14 +34,13 @@ package final class WorkService: Sendable {
     /// The port it listens on.
     package let port: UInt16
 
-    /// Binds the port on every address of this machine; `finished` is called with the number of an automatic session
-    /// whose master has reported.
+    /// Binds the port on every address of this machine; `finished` is called with a run whose master has reported.
     ///
     /// - Throws: `ServerError` where the port is taken.
     init(
         desk: WorkDesk, transfers: ImageTransfers, port: UInt16 = Specification.workPort,
         note: @escaping @Sendable (String, Logger.Level, [UInt8]?) -> Void,
-        finished: @escaping @Sendable (Int64) -> Void
+        finished: @escaping @Sendable (WorkHistory.Run) -> Void
     ) throws {
         self.desk = desk
         self.transfers = transfers
@@ -106,8 +105,14 @@ package final class WorkService: Sendable {
     }
 
     private func admit(_ accepted: TCPConnection) {
-        let address = accepted.peer.address
-        guard let connection = try? WorkConnection(accepted) else { return }
+        let address = accepted.peer.address.network
+        // A stranger's message may be no longer than the longest that is answered.
+        guard
+            let connection = try? WorkConnection(
+                accepted, longestBody: WorkMessageType.store.maximumBodyBytes)
+        else {
+            return
+        }
         let number: UInt64? = state.withLock { state in
             guard !state.isStopped, state.connections.count < WorkService.mostConnections,
                 state.perAddress[address, default: 0] < WorkService.mostPerAddress
@@ -149,10 +154,15 @@ package final class WorkService: Sendable {
                     try connection.send(RefuseMessage(code: 0, reason: "\(error)").encode())
                 }
             case .outcome(let outcome):
-                if let session = try desk.close(outcome, from: peer) { finished(session) }
+                if let run = try desk.close(outcome, from: peer) { finished(run) }
                 try connection.send(NotedMessage(order: outcome.order).encode())
             case .role(let role):
-                try desk.take(role, from: peer)
+                guard try desk.take(role, from: peer) else {
+                    let refusal = RefuseMessage(
+                        code: 0, reason: "no open order makes this machine a master under this key")
+                    try connection.send(refusal.encode())
+                    return
+                }
                 try connection.send(NotedMessage(order: role.order).encode())
             case .fetch(let fetch):
                 guard try isSpoken(fetch.lowestVersion, fetch.highestVersion, on: connection) else { return }
@@ -175,4 +185,9 @@ package final class WorkService: Sendable {
         try connection.send(refusal.encode())
         return false
     }
+}
+
+extension IPAddress {
+    /// What counts as one peer: an IPv4 address, or the /64 network that an IPv6 host has to itself.
+    fileprivate var network: IPAddress { family == .v4 ? self : IPAddress(ipv6High: high, low: 0) }
 }

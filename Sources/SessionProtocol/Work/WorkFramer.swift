@@ -3,6 +3,8 @@ package import Blocks
 
 /// Cuts a byte stream into messages of the work plane, with a bound on what is kept.
 package struct WorkFramer: Sendable {
+    /// The longest body taken at all: a peer that nobody knows yet gets little memory.
+    package var longestBody = Int.max
     private var pending: [UInt8] = []
     private var consumed = 0
 
@@ -42,7 +44,7 @@ package struct WorkFramer: Sendable {
             if type == nil, flags & mustUnderstand != 0 {
                 throw .unsupported("a message of type \(number) that must be understood")
             }
-            guard length <= type?.maximumBodyBytes ?? maximumUnknownBodyBytes else {
+            guard length <= min(type?.maximumBodyBytes ?? maximumUnknownBodyBytes, longestBody) else {
                 throw .invalid("a message of type \(number) with \(length) bytes")
             }
             let body = consumed + Specification.messageHeaderBytes

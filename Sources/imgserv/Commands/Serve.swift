@@ -33,9 +33,10 @@ struct ServeCommand: ParsableCommand {
         let daemon = try Daemon(configuration, logger: Logger(label: "imgserv"))
         let end = EndOfService()
         try TerminationSignals.watch { _ in end.come() }
-        daemon.start()
+        // Before any workstation is answered: a certificate that cannot be read must cost nobody an order.
         let http = HTTPService(daemon: daemon)
         try http.start()
+        daemon.start()
         end.wait()
         http.stop()
         daemon.stop()
