@@ -138,9 +138,54 @@ private func session(
         let forced = policies.decide(station, history, image: catalogue)
         #expect(
             forced == Decision(work: .restore("base"), reason: "the server's policy is image base, forced"))
-        // The order was handed out; whether it arrived or not, it is used up.
+        // The order was handed out: until it is done nobody knows what is on the disks, afterwards force is used up.
         history.note(forced.work)
+        #expect(history.installed == nil && !history.isForced)
+        #expect(policies.decide(station, history, image: catalogue).work == .restore("base"))
+        history.finished(forced.work, installed: base)
         #expect(policies.decide(station, history, image: catalogue).work == .nothing)
+    }
+
+    /// What a session brought must not be overwritten by the policy for machines that no session claims.
+    @Test func aMachineThatASessionHasDoneWithIsNotThePolicys() throws {
+        var session = AutomaticSession(number: 1, name: "lab", source: .image("base"))
+        session.members = [station.mac]
+        let policies = Policies(
+            sessions: try SessionList([session]), unclaimed: .init(.restore("other"), isRepeated: true))
+        var history = WorkHistory()
+        history.note(.takePart(session))
+        history.finished(.takePart(session), installed: base)
+        #expect(
+            policies.decide(station, history, image: catalogue)
+                == Decision(work: .nothing, reason: "session lab has been done here"))
+        // Nor while the session's image is missing.
+        #expect(policies.decide(station, WorkHistory()) { _ in nil }.work == .nothing)
+    }
+
+    /// A machine whose disk was begun to be overwritten does not count as having the image that was there before.
+    @Test func anImageCountsAsGoneOnceAnotherIsOrdered() throws {
+        let policies = Policies(
+            sessions: try SessionList(), unclaimed: .init(.restore("base"), isRepeated: true))
+        var history = WorkHistory()
+        history.installed = base
+        history.note(.takePart(AutomaticSession(number: 1, name: "lab", source: .image("other"))))
+        #expect(policies.decide(station, history, image: catalogue).work == .restore("base"))
+    }
+
+    /// "Always" is not for ever: after a success, too, orders that nobody reports done come to an end.
+    @Test func aRepeatedPolicyThatFailsEnds() throws {
+        let policies = Policies(
+            sessions: try SessionList(), unclaimed: .init(.restore("base"), isRepeated: true))
+        var history = WorkHistory()
+        history.note(.restore("base"))
+        history.finished(.restore("base"), installed: base)
+        var orders = 0
+        history.installed = other
+        while orders < 20, policies.decide(station, history, image: catalogue).work != .nothing {
+            history.note(.restore("base"))
+            orders += 1
+        }
+        #expect(orders == WorkHistory.attempts)
     }
 
     @Test func enablingASessionAnewIsARunOfItsOwn() throws {

@@ -52,9 +52,9 @@ import TestSupport
     /// Headers by drops, a body by drops, a client that does not read: each is ended, and the others are served.
     @Test func slowClientsAreEnded() async throws {
         var limits = HTTPLimits()
-        limits.idleSeconds = 2
-        limits.stallSeconds = 3
-        limits.bodySeconds = 2
+        limits.idleSeconds = 4
+        limits.stallSeconds = 5
+        limits.bodySeconds = 4
         try await TestServer.with(limits: limits) { server in
             let start = MonotonicClock.now()
             let silent = try server.connect()
@@ -78,7 +78,7 @@ import TestSupport
     @Test func readersThatDoNotReadAreEnded() async throws {
         let made = try MadeImage(chunks: 400)
         var limits = HTTPLimits()
-        limits.stallSeconds = 2
+        limits.stallSeconds = 4
         try await TestServer.with(limits: limits) { server in
             try made.store(at: "\(server.directory)/images/a.img")
             let client = try server.connect()
