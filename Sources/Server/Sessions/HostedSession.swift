@@ -52,6 +52,7 @@ package final class HostedSession: Sendable {
         var endedAt: Int64?
         var outcome: (isComplete: Bool, text: String)?
         var thread: Thread<Void>?
+        var isStopping = false
     }
 
     package let id: Int
@@ -128,7 +129,16 @@ package final class HostedSession: Sendable {
     func noteStart() { state.withLock { $0.startedAt = (MonotonicClock.now(), WallClock.now()) } }
 
     /// Ends the session; participants are told `reason`.
-    func stop(_ reason: String) { state.withLock { $0.runner }?.stop(reason: reason) }
+    func stop(_ reason: String) {
+        let runner = state.withLock { state in
+            state.isStopping = true
+            return state.runner
+        }
+        runner?.stop(reason: reason)
+    }
+
+    /// Whether it is over, or about to be: its name is free as soon as that is in the books.
+    var isEnding: Bool { state.withLock { $0.runner == nil || $0.isStopping } }
 
     func startNow() { state.withLock { $0.runner }?.startNow() }
 

@@ -47,6 +47,7 @@ package final class SessionBoard: Sendable {
         guard (1...255).contains(plan.name.utf8.count), plan.name == plan.name.onScreen,
             plan.name != Specification.serverName
         else { throw ServerError("a session's name has 1 to 255 bytes that can be shown", .invalid) }
+        awaitEnd(of: plan.name)
         let id = try state.withLock { state in
             try SessionBoard.expectRoom(for: plan, in: state)
             defer { state.nextID += 1 }
@@ -77,6 +78,18 @@ package final class SessionBoard: Sendable {
                     + "\(session.interfaceName)", .info))
         events(.changed)
         return session
+    }
+
+    /// How long the name of a session that is being stopped is waited for, in nanoseconds.
+    private static let farewell = 5 * second
+
+    /// Waits until a session of this name that is ending has ended.
+    private func awaitEnd(of name: String) {
+        let end = MonotonicClock.now() + SessionBoard.farewell
+        func isEnding() -> Bool {
+            state.withLock { $0.hosted.first { $0.plan.name == name } }?.isEnding ?? false
+        }
+        while isEnding(), MonotonicClock.now() < end { MonotonicClock.sleep(nanoseconds: 5 * millisecond) }
     }
 
     private static func expectRoom(for plan: SessionPlan, in state: State) throws {
