@@ -95,7 +95,9 @@ package final class SessionRestore: Sendable {
         settings.searchPatience = options.patience
         if let server = options.server {
             do throws(NameError) {
-                settings.server = try IPAddress(resolving: server)
+                // Of PROXYADDR with a port only the host counts: that is where workstations ask for work.
+                let host = (try? WorkServer.parts(server).host) ?? server
+                settings.server = try IPAddress(resolving: host)
             } catch {
                 progress.note("the imaging server is not asked directly (PROXYADDR): \(error)", .warning)
             }
