@@ -188,7 +188,10 @@ package final class Daemon: Sendable {
 
     /// Sessions that were hosted when the daemon was killed are hosted again; their participants look for them.
     private func resumeSessions() {
-        let interrupted = (try? store.hostedSessions()) ?? []
+        let interrupted: [(plan: SessionPlan, hasStarted: Bool)]
+        do { interrupted = try store.hostedSessions() } catch {
+            return note("interrupted sessions cannot go on: \(error)", level: .error, kind: .session)
+        }
         for (plan, hasStarted) in interrupted {
             var again = plan
             if let number = plan.automatic, !isPresent(number, plan.run) {
