@@ -26,7 +26,7 @@ SYSCONFDIR ?= /etc
 UNIT := Sources/imgserv/Install
 
 .PHONY: help setup toolchain build test check demo console bench bench-quick bench-stragglers bench-disk \
-	bench-live bench-allocations simulate fuzz initrd iso pxe e2e clean install install-files
+	bench-live bench-allocations bench-ask simulate fuzz initrd iso pxe e2e clean install install-files
 
 help: ## this list
 	@awk -F':.*## ' '/^[a-z0-9-]+:.*## /{printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -90,6 +90,9 @@ bench-live: build ## a live session beside the multicast of a ready image, and w
 bench-allocations: build ## what a session allocates per datagram
 	IMG_BIN_DIR=$(BIN) Benchmarks/allocations/run
 
+bench-ask: build ## a thousand workstations that ask the imaging server at once
+	IMG_BIN_DIR=$(BIN) Benchmarks/work/run
+
 simulate: setup ## sessions of up to 1000 participants on a virtual clock, compared with theory and targets
 	swift build $(SWIFT_FLAGS) --product simulate
 	$(BIN)/simulate $(SIMULATE)
@@ -112,7 +115,9 @@ e2e: build initrd iso pxe ## virtual machine tests: PXE and CD boot to a restore
 	Tests/MediaTests/netboot
 	IMG_BIN_DIR=$(BIN) Tests/E2E/run $(E2E)
 
-install: build install-files ## install img, imgserv, its systemd unit and example configuration under $(DESTDIR)$(PREFIX)
+install: setup ## install img, imgserv, its systemd unit and example configuration under $(DESTDIR)$(PREFIX)
+	initrd/static img imgserv
+	$(MAKE) install-files BIN=.build/static/release
 
 # Without building: what `install` copies. A configuration that is there is kept.
 install-files:

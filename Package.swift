@@ -154,8 +154,8 @@ let package = Package(
         tests(
             "ServerTests",
             [
-                "Server", "ImageFormat", "SessionProtocol", "Linux", "Blocks", "TestSupport",
-                .product(name: "GRDB", package: "GRDB.swift"),
+                "Server", "ImageFormat", "SessionTransport", "SessionProtocol", "Linux", "Blocks",
+                "TestSupport", .product(name: "GRDB", package: "GRDB.swift"),
                 .product(name: "Logging", package: "swift-log"),
             ]),
         tests("FixupTests", ["Fixup", "Disk", "Linux", "Blocks", "TestSupport", "img"]),

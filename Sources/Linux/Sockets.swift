@@ -273,6 +273,18 @@ package final class TCPConnection: Sendable {
         try setOption(number, Int32(IPPROTO_TCP), TCP_NODELAY, 1, "send small messages to \(peer) at once")
     }
 
+    /// From now on a peer that has lost its power or its network ends a connection on which nothing moves, after half a
+    /// minute (`tcp(7)`: `TCP_KEEPIDLE`, `TCP_KEEPINTVL`, `TCP_KEEPCNT`).
+    ///
+    /// Not `TCP_USER_TIMEOUT`: that also ends the connection to a peer whose slow disk keeps its window shut.
+    package func noticeDeadPeers() throws(SystemError) {
+        try setOption(number, SOL_SOCKET, SO_KEEPALIVE, 1, "watch \(peer)")
+        for (option, value) in [(TCP_KEEPIDLE, 15), (TCP_KEEPINTVL, 5), (TCP_KEEPCNT, 3)] as [(Int32, Int32)]
+        {
+            try setOption(number, Int32(IPPROTO_TCP), option, value, "watch \(peer)")
+        }
+    }
+
     /// The own address of the connection.
     package func localAddress() throws(SystemError) -> SocketAddress { try socketName(number) }
 

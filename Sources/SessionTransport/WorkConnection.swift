@@ -36,6 +36,7 @@ package final class WorkConnection: Sendable {
     /// Messages with more than `longestBody` bytes end it.
     package init(_ connection: TCPConnection, longestBody: Int = .max) throws {
         self.connection = connection
+        try connection.noticeDeadPeers()
         state.withLock { $0.framer.longestBody = longestBody }
         poller = try Poller()
         wakeup = try Wakeup()
@@ -70,42 +71,53 @@ package final class WorkConnection: Sendable {
 
     /// The next message; nil when the peer has closed the connection between two messages.
     ///
-    /// Messages of other types are skipped where they may be. Throws where nothing has come for `patience` nanoseconds,
-    /// or what comes is none.
+    /// Messages of other types are skipped where they may be.
+    /// - Throws: `TransportError` or `SystemError` where nothing has come for `patience` nanoseconds or the connection is
+    ///   lost; `DecodeError` where what comes is no message: another connection would bring the same.
     package func receive(patience: UInt64) throws -> WorkMessage? {
+        while true {
+            switch try poll() {
+            case .message(let message): return message
+            case .closed: return nil
+            case .nothing:
+                try wait(until: MonotonicClock.now() + patience, forRoom: false) {
+                    "\(connection.peer) says nothing any more"
+                }
+            }
+        }
+    }
+
+    /// What there is without waiting.
+    package enum Reception: Sendable {
+        case message(WorkMessage)
+        /// The peer has closed the connection between two messages.
+        case closed
+        case nothing
+    }
+
+    /// The next message if it is there already; throws as `receive` does.
+    package func poll() throws -> Reception {
         while true {
             try checkCancellation()
             do throws(DecodeError) {
                 if let message = try state.withLock({ state throws(DecodeError) in try state.framer.next() })
                 {
-                    return message
+                    return .message(message)
                 }
             } catch {
-                throw TransportError("\(connection.peer) sent a message that cannot be read: \(error)")
+                throw DecodeError.invalid("\(connection.peer) sent a message that cannot be read: \(error)")
             }
             switch unsafe try connection.receive(into: input.bytes) {
             case .bytes(let count):
                 input.withBytes(count) { span in state.withLock { $0.framer.append(span) } }
-            case .wouldBlock:
-                try wait(until: MonotonicClock.now() + patience, forRoom: false) {
-                    "\(connection.peer) says nothing any more"
-                }
+            case .wouldBlock: return .nothing
             case .closed:
                 guard state.withLock({ $0.framer.isEmpty }) else {
                     throw TransportError("\(connection.peer) closed the connection within a message")
                 }
-                return nil
+                return .closed
             }
         }
-    }
-
-    /// Whether a message, or its end, is there to be received without waiting.
-    package func isReadable() throws -> Bool {
-        if state.withLock({ $0.framer.hasMessage }) { return true }
-        try watch(forRoom: false)
-        var ready: [Poller.Event] = []
-        try poller.wait(until: 0, into: &ready)
-        return ready.contains { $0.token == 1 }
     }
 
     /// Sends what of a short last message the kernel takes at once, also after `cancel`; then the connection is of no use.

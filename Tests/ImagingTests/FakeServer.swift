@@ -33,6 +33,8 @@ final class FakeServer: Sendable {
         var refusal: String?
         /// The image that later FETCHes are offered instead.
         var exchanged: Image?
+        /// Bytes that are sent after each OFFER and ROOM.
+        var aside: [UInt8] = []
         /// How many OUTCOMEs are not answered.
         var deafToOutcomes = 0
     }
@@ -148,7 +150,7 @@ final class FakeServer: Sendable {
             OfferMessage(
                 nonce: fetch.nonce, serverKey: key.publicKey, session: 7, image: image.id,
                 sessionKey: session.publicKey, manifest: image.manifest, existing: image.existing
-            ).encode(signedBy: key))
+            ).encode(signedBy: key) + state.withLock { $0.script.aside })
         var left = cut()
         while let message = try connection.receive(patience: 20 * second) {
             switch message {
@@ -194,7 +196,7 @@ final class FakeServer: Sendable {
         }
         try connection.send(
             RoomMessage(nonce: store.nonce, serverKey: key.publicKey, image: store.imageID, stored: stored)
-                .encode(signedBy: key))
+                .encode(signedBy: key) + state.withLock { $0.script.aside })
         var left = cut()
         while let message = try connection.receive(patience: 20 * second) {
             switch message {

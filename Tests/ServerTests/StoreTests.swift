@@ -146,6 +146,22 @@ private func everyCondition() throws -> [Server.Condition] {
         #expect(try store.workstation(mac)?.history == history)
     }
 
+    @Test func aRoomsHistoriesChangeTogether() throws {
+        _ = try store.seen(someWorkstation(), at: 1)
+        _ = try store.seen(Workstation(mac: stranger), at: 2)
+        // By any of its interfaces; one that nobody knows is passed over.
+        let failures = try store.changeHistories(of: [other, [9, 9, 9, 9, 9, 9], stranger]) { history in
+            history.installed = image
+            history.policyOrders += 1
+        }
+        #expect(failures.isEmpty)
+        for mac in [mac, stranger] {
+            let history = try #require(try store.workstation(mac)?.history)
+            #expect(history.installed == image && history.policyOrders == 1)
+        }
+        #expect(try store.workstations().count == 2)
+    }
+
     @Test func anOrderAndItsHistoryAreOneThing() throws {
         let record = try store.seen(someWorkstation(), at: 1)
         var history = record.history
@@ -323,7 +339,8 @@ private func everyCondition() throws -> [Server.Condition] {
             counters.sessions += 7
         }
         var counters = CountersView()
-        (counters.requests, counters.imagesSent, counters.imagesReceived, counters.referrals) = (1, 2, 3, 4)
+        // The workstation that was seen has asked too.
+        (counters.requests, counters.imagesSent, counters.imagesReceived, counters.referrals) = (2, 2, 3, 4)
         (counters.bytesSent, counters.bytesReceived, counters.failures, counters.sessions) = (.max, 5, 6, 7)
         #expect(try store.counters() == counters)
 
@@ -361,9 +378,16 @@ private func everyCondition() throws -> [Server.Condition] {
             }
             let numbers = try threads.flatMap { try $0.join() }
             #expect(Set(numbers).count == 200)
-            #expect(try store.counters().requests == 200)
+            #expect(try store.counters().requests == 201)
             #expect(try store.workstation(mac)?.history.policyOrders == 200)
             #expect(try store.events(before: nil, limit: 1000, mac: nil).count == 200)
         }
+    }
+}
+
+extension Store {
+    /// One event in a transaction of its own.
+    func addEvent(level: String, kind: String, text: String, mac: [UInt8]?, at moment: Int64) throws {
+        try add([NewEvent(at: moment, level: level, kind: kind, text: text, mac: mac)])
     }
 }

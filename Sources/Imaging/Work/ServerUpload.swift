@@ -92,7 +92,7 @@ final class ServerUpload: Sendable {
                 return stored
             } catch {
                 try stop.check()
-                guard !(error is OrderRefusal) else { throw error }
+                guard !(error is OrderRefusal || error is DecodeError) else { throw error }
                 // A server that has not noticed the loss yet holds the image for the connection that is gone.
                 guard !(error is ServerRefusal) || MonotonicClock.now() - lostAt < ServerUpload.holdPatience
                 else {
@@ -113,12 +113,12 @@ final class ServerUpload: Sendable {
         frame.append(contentsOf: prefixAndHeader)
         unsafe frame.append(contentsOf: payload)
         try with { connection in
-            while try connection.isReadable() { try hear(connection, patience: ServerUpload.patience) }
+            try hear(connection)
             do {
                 try connection.send(FrameMessage(chunk: chunk, frame: frame).encode())
             } catch let lost as any LostConnection {
                 // The server may have said why before it closed.
-                while try connection.isReadable() { try hear(connection, patience: 0) }
+                try hear(connection)
                 throw lost
             }
         }
@@ -161,11 +161,15 @@ final class ServerUpload: Sendable {
         }
     }
 
-    private func hear(_ connection: WorkConnection, patience: UInt64) throws {
-        switch try connection.receive(patience: patience) {
-        case .notice(let notice): say(notice)
-        case nil: throw TransportError("\(connection.peer) closed the connection")
-        case .some(let message): try end(message, request.withLock { $0.server })
+    /// Takes what the server has said meanwhile.
+    private func hear(_ connection: WorkConnection) throws {
+        while true {
+            switch try connection.poll() {
+            case .nothing: return
+            case .message(.notice(let notice)): say(notice)
+            case .closed: throw TransportError("\(connection.peer) closed the connection")
+            case .message(let message): try end(message, request.withLock { $0.server })
+            }
         }
     }
 

@@ -259,14 +259,25 @@ final class TCPFrameSource: FrameSource {
             if state.withLock({ !$0.missing.isEmpty }) { return .again }
             guard MonotonicClock.now() >= deadline else { continue }
             // What the server has to say meanwhile is read, so that it is not lost.
-            while try connection.isReadable() { _ = try next(connection) }
+            waiting: while true {
+                switch try connection.poll() {
+                case .nothing: break waiting
+                case .closed: _ = try chunk(nil, connection)
+                case .message(let message): _ = try chunk(message, connection)
+                }
+            }
             try connection.send(NoticeMessage(level: .state, text: "").encode())
         }
     }
 
     /// The next chunk; nil after a message that is none.
     private func next(_ connection: WorkConnection) throws -> ChunkMessage? {
-        switch try connection.receive(patience: TCPFrameSource.patience) {
+        try chunk(connection.receive(patience: TCPFrameSource.patience), connection)
+    }
+
+    /// The chunk of a message; nil for one that is none but may come.
+    private func chunk(_ message: WorkMessage?, _ connection: WorkConnection) throws -> ChunkMessage? {
+        switch message {
         case .chunk(let chunk): return chunk
         case .notice(let notice):
             if !notice.text.isEmpty { progress.note(notice.text.onScreen) }

@@ -34,7 +34,7 @@ package final class Daemon: Sendable {
     private let beacon: ServerBeacon
     private let startedAt = MonotonicClock.now()
     private let isStopping = Atomic(false)
-    private let sink: EventSink
+    let sink: EventSink
 
     /// Opens key, store and catalogue, and binds the ports: whatever is wrong is said before anybody is served.
     ///
@@ -76,7 +76,10 @@ package final class Daemon: Sendable {
         }
         boot = try BootRefresher(directory: configuration.tftp, store: store, desk: desk, logger: logger)
         relay.daemon = self
+        sink.start()
     }
+
+    deinit { sink.close() }
 
     /// The TCP port for workstations.
     package var workPort: UInt16 { work.port }
@@ -102,6 +105,7 @@ package final class Daemon: Sendable {
         work.stop(reason)
         beacon.stop()
         boot.stop()
+        sink.close()
     }
 
     /// Writes a line to the log and to the store, where the console finds it.
@@ -142,14 +146,13 @@ package final class Daemon: Sendable {
         forget(session)
         if let number = session.plan.automatic, let run = session.plan.run {
             // What is on a machine is known from here too, should its own word not come.
-            for one in outcome.participants where one.state == .finished {
-                attempt("what \(one.macText) has") {
-                    guard try store.workstation(one.mac) != nil else { return }
-                    try store.changeHistory(of: one.mac) { history in
-                        history.done.insert(WorkHistory.Run(session: number, run: run))
-                        history.installed = session.image
-                    }
+            let finished = outcome.participants.filter { $0.state == .finished }
+            attempt("what session \(session.plan.name) has left on its machines") {
+                let failures = try store.changeHistories(of: finished.map(\.mac)) { history in
+                    history.done.insert(WorkHistory.Run(session: number, run: run))
+                    history.installed = session.image
                 }
+                for failure in failures { logger.error("\(failure)") }
             }
             finish(automatic: number, run: run, isComplete: outcome.isComplete)
         }
@@ -223,32 +226,6 @@ package final class Daemon: Sendable {
 
     /// Seconds since the start.
     var uptime: UInt64 { (MonotonicClock.now() - startedAt) / second }
-}
-
-/// Writes events to the log and the store.
-private final class EventSink: Sendable {
-    private let store: Store
-    private let logger: Logger
-    private let changes: Changes
-
-    init(store: Store, logger: Logger, changes: Changes) {
-        self.store = store
-        self.logger = logger
-        self.changes = changes
-    }
-
-    func note(_ text: String, level: Logger.Level, kind: EventKind, mac: [UInt8]?) {
-        var metadata: Logger.Metadata = ["kind": "\(kind.rawValue)"]
-        if let mac { metadata["mac"] = "\(MACText.text(mac))" }
-        logger.log(level: level, "\(text.onScreen)", metadata: metadata)
-        guard level >= .info else { return }
-        do {
-            try store.addEvent(
-                level: level >= .error ? "error" : level >= .warning ? "warning" : "info",
-                kind: kind.rawValue, text: text.onScreen, mac: mac, at: WallClock.now())
-        } catch { logger.error("an event cannot be stored: \(error)") }
-        changes.ring()
-    }
 }
 
 /// The daemon for those of its parts that are made before it.

@@ -66,10 +66,17 @@ extension Daemon {
     func views(of records: [WorkstationRecord]) throws -> [WorkstationView] {
         let last = try store.lastOrders()
         let policies = try desk.policies()
+        let referrals = try store.referrals()
         return records.map { record in
             let one = record.workstation
             let order = last[one.mac]
-            let next = policies.decide(one, record.history) { images.identifier(of: $0) }
+            let decision = policies.decide(one, record.history) { images.identifier(of: $0) }
+            let next: String
+            if let referral = referrals.first(where: { WorkDesk.refers($0.workstations, to: one) }) {
+                next = "the server \(referral.server) has its work"
+            } else {
+                next = decision.work.isNothing ? "nothing: \(decision.reason)" : decision.reason
+            }
             return WorkstationView(
                 mac: MACText.text(one.mac), otherMACs: one.otherMACs.map(MACText.text), name: one.name,
                 addresses: one.addresses.map(\.description), cpu: one.cpu, memory: one.memory,
@@ -79,7 +86,7 @@ extension Daemon {
                 firstSeen: record.firstSeen, lastSeen: record.lastSeen, lastWork: order?.work ?? "",
                 lastWorkAt: order?.at, lastOutcome: order?.outcome ?? "", lastIsDone: order?.isDone,
                 installed: record.history.installed?.description, forced: record.history.isForced,
-                next: next.work.isNothing ? "nothing: \(next.reason)" : next.reason)
+                next: next)
         }
     }
 
@@ -182,6 +189,7 @@ extension Daemon {
             bytes = MACText.bytes(mac)
             if bytes == nil { throw ServerError("'\(mac.onScreen)' is no MAC address", .invalid) }
         }
+        sink.flush()
         return try store.events(before: before, limit: min(max(limit, 1), 1000), mac: bytes)
     }
 }

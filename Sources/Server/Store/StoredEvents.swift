@@ -3,17 +3,39 @@ internal import Blocks
 internal import FoundationEssentials
 internal import GRDB
 
+/// Something that has happened, before it is in the store.
+package struct NewEvent: Sendable {
+    /// Seconds since 1970 (UTC).
+    package var at: Int64
+    /// info, warning or error.
+    package var level: String
+    package var kind: String
+    package var text: String
+    /// The workstation it is about, by any of its interfaces.
+    package var mac: [UInt8]?
+
+    package init(at: Int64, level: String, kind: String, text: String, mac: [UInt8]?) {
+        self.at = at
+        self.level = level
+        self.kind = kind
+        self.text = text
+        self.mac = mac
+    }
+}
+
 extension Store {
     /// Events that are kept; older ones make room.
     package static let keptEvents: Int64 = 100_000
 
-    /// Takes down an event of the server's log.
-    package func addEvent(level: String, kind: String, text: String, mac: [UInt8]?, at moment: Int64) throws {
+    /// Takes down events of the server's log in their order, in one transaction.
+    package func add(_ events: [NewEvent]) throws {
         try write { db in
-            let owner = try mac.map { try key(of: $0, in: db) ?? $0 }
-            try db.execute(
-                sql: "INSERT INTO event (at, level, kind, text, mac) VALUES (?, ?, ?, ?, ?)",
-                arguments: [moment, level, kind, text, owner.map { Data($0) }])
+            for event in events {
+                let owner = try event.mac.map { try key(of: $0, in: db) ?? $0 }
+                try db.execute(
+                    sql: "INSERT INTO event (at, level, kind, text, mac) VALUES (?, ?, ?, ?, ?)",
+                    arguments: [event.at, event.level, event.kind, event.text, owner.map { Data($0) }])
+            }
             try db.execute(
                 sql: "DELETE FROM event WHERE id <= ?", arguments: [db.lastInsertedRowID - Store.keptEvents])
         }
@@ -38,15 +60,18 @@ extension Store {
 
     /// Changes the counters, in one transaction.
     package func count(_ change: (inout CountersView) -> Void) throws {
-        try write { db in
-            let before = try counters(in: db)
-            var after = before
-            change(&after)
-            for (name, path) in CountersView.stored where after[keyPath: path] != before[keyPath: path] {
-                try db.execute(
-                    sql: "INSERT OR REPLACE INTO counter VALUES (?, ?)",
-                    arguments: [name, Int64(bitPattern: after[keyPath: path])])
-            }
+        try write { try count(in: $0, change) }
+    }
+
+    /// The same within a transaction.
+    func count(in db: Database, _ change: (inout CountersView) -> Void) throws {
+        let before = try counters(in: db)
+        var after = before
+        change(&after)
+        for (name, path) in CountersView.stored where after[keyPath: path] != before[keyPath: path] {
+            try db.execute(
+                sql: "INSERT OR REPLACE INTO counter VALUES (?, ?)",
+                arguments: [name, Int64(bitPattern: after[keyPath: path])])
         }
     }
 

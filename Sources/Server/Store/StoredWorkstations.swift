@@ -22,13 +22,14 @@ package struct WorkstationRecord: Equatable, Sendable {
 }
 
 extension Store {
-    /// Takes down that a workstation asks: adds it, or brings its facts up to date and keeps its history.
+    /// Takes down that a workstation asks: counts it, adds it or brings its facts up to date, and keeps its history.
     ///
     /// A machine that asks from another of its interfaces is the machine it was: one of its MAC addresses is known, and
     /// no serial number speaks against it (an adapter that travels from machine to machine makes them no one machine).
     /// The record keeps the MAC address by which the machine was seen first.
     package func seen(_ workstation: Workstation, at moment: Int64) throws -> WorkstationRecord {
         try write { db in
+            try count(in: db) { $0.requests += 1 }
             var known = workstation
             if let key = try keyOfRecord(for: workstation, in: db) {
                 known = workstation.named(key)
@@ -92,6 +93,24 @@ extension Store {
             let result = try body(&history)
             try put(history, of: key, in: db)
             return result
+        }
+    }
+
+    /// The same for all of these workstations that are known, in one transaction; returns why some could not be read.
+    package func changeHistories(
+        of macs: [[UInt8]], _ body: (inout WorkHistory) -> Void
+    ) throws -> [ServerError] {
+        try write { db in
+            var failures: [ServerError] = []
+            for mac in macs {
+                guard let key = try key(of: mac, in: db) else { continue }
+                do {
+                    var history = try history(of: key, in: db)
+                    body(&history)
+                    try put(history, of: key, in: db)
+                } catch let error as ServerError { failures.append(error) }
+            }
+            return failures
         }
     }
 

@@ -13,6 +13,8 @@ final class ImageTransfers: Sendable {
     static let most = 256
     /// How long a workstation may take to write, verify and answer, or to read its disks, in nanoseconds.
     private static let patience = 600 * second
+    /// How long nothing has moved on a connection that counts as lost once its workstation is back, in nanoseconds.
+    private static let stillness = 3 * second
 
     /// What is shown of a transfer.
     private struct Running: Sendable {
@@ -22,6 +24,15 @@ final class ImageTransfers: Sendable {
         var chunks = 0
         var total: Int
         var bytes: UInt64 = 0
+        /// When something went through last.
+        var movedAt = MonotonicClock.now()
+    }
+
+    /// A workstation with the image it fetches.
+    private struct Reader: Hashable, Sendable {
+        var mac: [UInt8]
+        var address: IPAddress
+        var image: GUID
     }
 
     private let key: PrivateKey
@@ -34,6 +45,8 @@ final class ImageTransfers: Sendable {
     private let changed: @Sendable () -> Void
     /// The connections on which images come in, by the image's identifier.
     private let receiving = Mutex<[GUID: (connection: WorkConnection, mac: [UInt8])]>([:])
+    /// The connections on which images go out, by who fetches what, with the transfers' numbers.
+    private let sending = Mutex<[Reader: (connection: WorkConnection, number: Int)]>([:])
     private let running = Mutex<(next: Int, all: [Int: Running])>((0, [:]))
 
     init(
@@ -68,11 +81,19 @@ final class ImageTransfers: Sendable {
         let who = "\(fetch.host) (\(MACText.text(fetch.mac)), \(connection.peer.address))"
         let frames: ImageFileFrames
         let number: Int
+        let reader: Reader
         do {
             frames = try ImageFileFrames(path: images.path(of: fetch.image))
             if let known = fetch.knownImage, known != frames.image.imageID {
                 throw ServerError(
                     "image \(fetch.image) is another one than the one that was begun", .conflict)
+            }
+            reader = Reader(
+                mac: fetch.mac, address: connection.peer.address, image: frames.image.imageID)
+            // Who comes back has lost its connection, which the server may not have noticed; or it is another program on
+            // the same machine, whose connection moves.
+            if fetch.knownImage != nil, let one = sending.withLock({ $0[reader] }), isStill(one.number) {
+                endEarlier { self.sending.withLock { $0[reader]?.connection } }
             }
             number = try begin(
                 Running(
@@ -81,7 +102,11 @@ final class ImageTransfers: Sendable {
         } catch {
             return try refuse("\(error)", connection, who, fetch.mac)
         }
-        defer { end(number) }
+        sending.withLock { $0[reader] = (connection, number) }
+        defer {
+            sending.withLock { if $0[reader]?.number == number { $0[reader] = nil } }
+            end(number)
+        }
         guard let sessionKey = PrivateKey(seed: Random.bytes(Specification.keyBytes)) else {
             throw ServerError("no key can be made for a transfer")
         }
@@ -104,6 +129,9 @@ final class ImageTransfers: Sendable {
         } catch {
             try count { $0.failures += 1 }
             note("\(who) does not have image \(fetch.image): \(error)", .warning, fetch.mac)
+            if error is DecodeError {
+                try connection.send(EndMessage(outcome: .stopped, text: "\(error)").encode())
+            }
             throw error
         }
     }
@@ -145,7 +173,12 @@ final class ImageTransfers: Sendable {
         if images.identifier(of: request.image) == request.imageID {
             return try confirm(request, on: connection)
         }
-        endEarlier(request)
+        endEarlier {
+            receiving.withLock { all in
+                guard let one = all[request.imageID], one.mac == request.mac else { return nil }
+                return one.connection
+            }
+        }
         let upload: ImageUpload
         let number: Int
         do {
@@ -194,7 +227,8 @@ final class ImageTransfers: Sendable {
         } catch {
             try count { $0.failures += 1 }
             note("image \(request.image) of \(who) is not whole: \(error)", .warning, request.mac)
-            if let error = error as? ServerError, error.kind != .busy {
+            // A message that cannot be read would come again on another connection.
+            if error is DecodeError || (error as? ServerError).map({ $0.kind != .busy }) ?? false {
                 upload.cancel()
                 try connection.send(EndMessage(outcome: .stopped, text: "\(error)").encode())
             } else {
@@ -219,13 +253,7 @@ final class ImageTransfers: Sendable {
     }
 
     /// Ends the transfer of the same image by the same workstation that a lost connection has left.
-    private func endEarlier(_ request: StoreMessage) {
-        func earlier() -> WorkConnection? {
-            receiving.withLock { all in
-                guard let one = all[request.imageID], one.mac == request.mac else { return nil }
-                return one.connection
-            }
-        }
+    private func endEarlier(_ earlier: () -> WorkConnection?) {
         guard let connection = earlier() else { return }
         connection.cancel("the workstation has come back on another connection")
         let end = MonotonicClock.now() + 5 * second
@@ -279,8 +307,14 @@ final class ImageTransfers: Sendable {
         running.withLock { running in
             running.all[number]?.chunks += 1
             running.all[number]?.bytes += UInt64(bytes)
+            running.all[number]?.movedAt = MonotonicClock.now()
         }
         changed()
+    }
+
+    private func isStill(_ number: Int) -> Bool {
+        let movedAt = running.withLock { $0.all[number]?.movedAt } ?? 0
+        return MonotonicClock.now() - movedAt > ImageTransfers.stillness
     }
 
     private func end(_ number: Int) {

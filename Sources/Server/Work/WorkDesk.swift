@@ -50,7 +50,6 @@ package final class WorkDesk: Sendable {
         // It is known from now on, also where there is nothing for it.
         defer { changed() }
         return try lock.withLock { _ in
-            try store.count { $0.requests += 1 }
             let known = try store.seen(workstation, at: WallClock.now())
             var order = OrderMessage(
                 nonce: ask.nonce, serverKey: signingKey.publicKey, order: WorkDesk.newOrder(), verb: .nothing)

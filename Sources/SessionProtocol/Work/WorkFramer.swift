@@ -13,12 +13,6 @@ package struct WorkFramer: Sendable {
     /// Whether no part of a message waits.
     package var isEmpty: Bool { pending.count == consumed }
 
-    /// Whether the header that comes next announces no more than what is there.
-    package var hasMessage: Bool {
-        guard let (length, _, _) = try? header() else { return false }
-        return pending.count - consumed - Specification.messageHeaderBytes >= length
-    }
-
     /// Appends bytes as they came from the connection.
     package mutating func append(_ bytes: RawSpan) {
         if consumed > 0, consumed >= pending.count / 2 {
