@@ -7,6 +7,18 @@ extension ThisProcess {
     /// Whether this process may do everything here.
     package static var isRoot: Bool { geteuid() == 0 }
 
+    /// Runs `body` as the owner of the directory `path`, where root calls this; see `actAsOwner`.
+    package static func asOwner<R>(of path: String, _ body: () throws -> R) throws -> R {
+        let (user, group) = (geteuid(), getegid())
+        defer {
+            // The saved identity is still root's.
+            _ = seteuid(user)
+            _ = setegid(group)
+        }
+        try actAsOwner(of: path)
+        return try body()
+    }
+
     /// Has root act as the owner of the directory `path` from now on (C functions `setegid`, `seteuid`).
     ///
     /// Without effect for others, and where the directory is root's own or does not exist. Call it before threads are

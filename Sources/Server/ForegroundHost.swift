@@ -54,7 +54,7 @@ package final class ForegroundHost: Sendable {
         var settings = HostSettings(
             name: options.name, image: frames.image.imageID, manifest: frames.image.manifestJSON,
             existing: frames.image.existing, maximumFrameBytes: frames.maximumFrameBytes,
-            hostKey: try HostKey.load(from: options.stateDirectory), interface: interface)
+            hostKey: try HostKey.loadAsOwner(from: options.stateDirectory), interface: interface)
         settings.participants = options.participants
         settings.registrationTimeout = nanoseconds(minutes: options.minutes)
         settings.rate = options.rate

@@ -25,6 +25,11 @@ package enum HostKey {
         return try key(content, path)
     }
 
+    /// The same for root's commands beside a service that has a user of its own: what is made here belongs to that.
+    package static func loadAsOwner(from directory: String) throws -> PrivateKey {
+        try ThisProcess.asOwner(of: directory) { try load(from: directory) }
+    }
+
     private static func key(_ content: [UInt8], _ path: String) throws -> PrivateKey {
         let digits = content.last == UInt8(ascii: "\n") ? content.dropLast() : content[...]
         let nibbles = digits.compactMap { Character(UnicodeScalar($0)).hexDigitValue }

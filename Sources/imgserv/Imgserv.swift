@@ -34,6 +34,10 @@ struct StateOptions: ParsableArguments {
     @Option(name: .customLong("state"), help: "The state directory (also IMGSERV_STATE).") var directory:
         String?
 
-    /// The directory by option, environment or default.
-    var path: String { directory ?? environmentVariable("IMGSERV_STATE") ?? HostKey.defaultDirectory }
+    /// The directory by option, environment or the server's configuration.
+    var path: String {
+        get throws {
+            try directory ?? environmentVariable("IMGSERV_STATE") ?? ServerConfiguration.load(from: nil).state
+        }
+    }
 }

@@ -17,9 +17,7 @@ struct AccessOptions: ParsableArguments {
             try socketPath ?? environmentVariable("IMGSERV_SOCKET")
             ?? ServerConfiguration.load(from: nil).socket
         if try LocalSocket.answers(socket) { return try daemon(try ServerClient(.socket(socket))) }
-        let directory =
-            try state.directory ?? environmentVariable("IMGSERV_STATE")
-            ?? ServerConfiguration.load(from: nil).state
+        let directory = try state.path
         // What is made here belongs to the service, as what it makes itself.
         try ThisProcess.actAsOwner(of: directory)
         try PrivateFile.makeDirectory(directory)

@@ -137,7 +137,7 @@ struct HostCommand: ParsableCommand {
         options.rate = rate
         options.ttl = ttl
         options.linger = linger
-        options.stateDirectory = state.path
+        options.stateDirectory = try state.path
         options.isQuiet = json
         let report = try ForegroundHost(options).run()
         if json { try printJSON(report) } else { report.lines.forEach { Console.print($0) } }
