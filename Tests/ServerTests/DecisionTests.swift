@@ -126,6 +126,40 @@ private func session(
         }
     }
 
+    /// Also into a run that is done or was given too often, and never for ever.
+    @Test func aSessionIsGivenAgainByForceAndOnce() throws {
+        let lab = session(1, "lab1") { $0.members = [mac] }
+        let policies = Policies(sessions: try SessionList([lab]))
+        for succeeds in [true, false] {
+            var history = WorkHistory()
+            if succeeds {
+                history.note(.takePart(lab))
+                history.finished(.takePart(lab), installed: base)
+            } else {
+                for _ in 0..<WorkHistory.attempts { history.note(.takePart(lab)) }
+            }
+            #expect(policies.decide(station, history, image: catalogue).work == .nothing)
+            history.isForced = true
+            let forced = policies.decide(station, history, image: catalogue)
+            #expect(
+                forced
+                    == Decision(
+                        work: .takePart(lab), reason: "session lab1: this machine was named for it, forced"))
+            history.note(forced.work)
+            #expect(!history.isForced && history.done.isEmpty && history.installed == nil)
+            history.finished(forced.work, installed: base)
+            #expect(policies.decide(station, history, image: catalogue).work == .nothing)
+        }
+        // A master has nothing to get.
+        let own = AutomaticSession(number: 2, name: "lab2", source: .workstation(mac))
+        var history = WorkHistory()
+        history.note(.master(own))
+        history.finished(.master(own), installed: nil)
+        history.isForced = true
+        let told = Policies(sessions: try SessionList([own])).decide(station, history, image: catalogue)
+        #expect(told.work == .nothing)
+    }
+
     @Test func anImageThatIsThereIsSentAgainOnlyByForceAndOnce() throws {
         let policies = Policies(
             sessions: try SessionList(), unclaimed: .init(.restore("base"), isRepeated: true))

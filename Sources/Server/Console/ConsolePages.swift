@@ -159,7 +159,7 @@ extension Routes {
         "stopped": "The session is being stopped; its machines are told.",
         "uploaded": "The image is uploaded.",
         "deleted-image": "The image is deleted.",
-        "forced": "The image will be sent again at the next request.",
+        "forced": "Asked next, an enabled session or the policy sends its image again.",
         "unforced": "The image will not be sent again.", "forgotten": "The workstation is forgotten.",
         "policy": "The policy is saved.", "referrals": "The referrals are saved.",
     ]

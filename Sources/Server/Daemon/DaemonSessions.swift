@@ -173,7 +173,7 @@ extension Daemon {
     /// Makes an administrator's mistake of what a policy refuses.
     private func policy<T>(_ body: () throws -> T) throws -> T {
         do { return try body() } catch let error as PolicyError {
-            throw ServerError(error.description, .conflict)
+            throw ServerError(error.description, error.isConflict ? .conflict : .invalid)
         }
     }
 

@@ -76,7 +76,7 @@ package struct SessionList: Equatable, Sendable {
         }
         let others = sessions.filter { $0.number != session.number }
         if others.contains(where: { $0.name == session.name }) {
-            throw PolicyError("there is a session \(session.name) already")
+            throw PolicyError("there is a session \(session.name) already", isConflict: true)
         }
         try expectNoSecondPlace(of: session, among: others)
         if let place = sessions.firstIndex(where: { $0.number == session.number }) {
@@ -100,7 +100,7 @@ package struct SessionList: Equatable, Sendable {
             if let other = others.first(where: { $0.named.contains(mac) }) {
                 throw PolicyError(
                     "\(mac.asMAC) is \(other.isMaster(mac) ? "the master" : "a participant") of session "
-                        + "\(other.name) already")
+                        + "\(other.name) already", isConflict: true)
             }
         }
         guard Set(session.members).count == session.members.count else {

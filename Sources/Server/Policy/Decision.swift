@@ -48,7 +48,8 @@ package struct WorkHistory: Equatable, Sendable {
     /// How often the policy has been handed to it since it was last set, and whether it reported it done.
     package var policyOrders = 0
     package var isPolicyDone = false
-    /// The administrator wants the next restore even where the image is on it already; used up by one order.
+    /// The administrator wants the next restore, by a session that is enabled or by the policy, even where the image is on
+    /// it already; used up by one order.
     package var isForced = false
 
     package init() {}
@@ -99,7 +100,11 @@ package struct Policies: Equatable, Sendable {
         var passed: String?
         for session in sessions.sessions where session.isEnabled {
             guard let claim = session.claim(on: workstation) else { continue }
-            if let why = history.excludes(session) {
+            let isMaster = ([workstation.mac] + workstation.otherMACs)
+                .contains { session.source == .workstation($0) }
+            // Force is about what a machine gets, not about what it gives.
+            let isForced = history.isForced && !isMaster
+            if !isForced, let why = history.excludes(session) {
                 passed = passed ?? why
                 continue
             }
@@ -107,11 +112,9 @@ package struct Policies: Equatable, Sendable {
                 passed = passed ?? "session \(session.name): there is no image \(name)"
                 continue
             }
-            let isMaster = ([workstation.mac] + workstation.otherMACs)
-                .contains { session.source == .workstation($0) }
             return Decision(
                 work: isMaster ? .master(session) : .takePart(session),
-                reason: "session \(session.name): \(claim)")
+                reason: "session \(session.name): \(claim)\(isForced ? ", forced" : "")")
         }
         // A machine that a session has claimed belongs to it, also when it has nothing for it any more: the policy is for
         // the others, and would overwrite what the session brought.
@@ -172,7 +175,15 @@ extension WorkHistory {
         }
         switch work {
         case .nothing: break
-        case .takePart(let session), .master(let session):
+        case .takePart(let session):
+            let run = Run(session: session.number, run: session.run)
+            if isForced {
+                done.remove(run)
+                sent[run] = 0
+            }
+            sent[run, default: 0] += 1
+            isForced = false
+        case .master(let session):
             sent[Run(session: session.number, run: session.run), default: 0] += 1
         case .restore, .capture, .shell:
             policyOrders += 1

@@ -237,7 +237,13 @@ package struct Rule: Equatable, Sendable, CustomStringConvertible {
 /// Why a rule, a session or a policy is not taken: one sentence for the administrator.
 package struct PolicyError: Error, Equatable, CustomStringConvertible {
     package let description: String
-    package init(_ description: String) { self.description = description }
+    /// Whether it contradicts what is there; otherwise it could never be.
+    package let isConflict: Bool
+
+    package init(_ description: String, isConflict: Bool = false) {
+        self.description = description
+        self.isConflict = isConflict
+    }
 }
 
 extension String {
