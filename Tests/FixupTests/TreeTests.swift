@@ -21,6 +21,20 @@ private func putTable(_ path: String, _ text: String) throws {
 }
 
 @Suite struct EFIVolumeTests {
+    @Test func anEntrysLoaderIsThereOrNot() throws {
+        try withTemporaryDirectory { root in
+            try put("\(root)/EFI/debian/shimx64.efi")
+            try put("\(root)/EFI/debian/grubx64.efi", "no program")
+            let tree = try ConfinedTree(root)
+            #expect(EFIVolume.holds("\\efi\\Debian\\SHIMX64.EFI", tree))
+            for name in [
+                "\\EFI\\debian\\grubx64.efi", "\\EFI\\debian", "\\EFI\\gone\\shimx64.efi", "\\", "..\\x",
+            ] {
+                #expect(!EFIVolume.holds(name, tree), "\(name)")
+            }
+        }
+    }
+
     @Test func findsLoadersByTheirTables() throws {
         try withTemporaryDirectory { root in
             for name in ["shimx64.efi", "grubx64.efi", "mmx64.efi", "fbx64.efi", "grub.cfg"] {
@@ -130,6 +144,7 @@ private func putTable(_ path: String, _ text: String) throws {
         #expect(variables.firstLocal([partition(7).signature]) == nil)
         variables.order = [5, 4]
         #expect(variables.firstLocal([partition(1).signature]) == 5)
+        #expect(variables.firstLocal([partition(1).signature]) { $0.loader == "\\a.efi" } == 4)
         try withTemporaryDirectory { root in
             try VariableStore(root).write(next: 0x010a)
             #expect(try FileTree.bytes(of: "\(root)/BootNext-\(vendor)") == [7, 0, 0, 0, 0x0a, 1])

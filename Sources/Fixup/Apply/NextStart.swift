@@ -18,10 +18,21 @@ package final class NextStart {
         guard case .uefi(let variables) = facts.firmware else {
             throw FixupError("only a firmware with boot entries (UEFI) can be told what to start next")
         }
-        guard let number = variables.firstLocal(facts.disks.flatMap(\.partitions).compactMap(\.signature))
-        else {
+        let partitions = facts.disks.flatMap(\.partitions)
+        let number = variables.firstLocal(partitions.compactMap(\.signature)) { [survey] entry in
+            // An entry without its loader is passed over by the firmware: the start would come back here for ever.
+            guard let loader = entry.loader,
+                let partition = partitions.first(where: { $0.signature == entry.partition?.signature }),
+                partition.content == "vfat"
+            else { return true }
+            let volume = VolumeReference(device: partition.path, fileSystem: "vfat")
+            // What cannot be looked at may well start.
+            return (try? survey.area.with(volume, .look) { EFIVolume.holds(loader, try ConfinedTree($0)) })
+                ?? true
+        }
+        guard let number else {
             let names = facts.disks.map(\.path).joined(separator: ", ")
-            throw FixupError("the firmware has no boot entry for a system on \(names)")
+            throw FixupError("the firmware has no boot entry on \(names) whose loader is there")
         }
         self.number = number
         title = variables.entries[number]?.description.onScreen ?? ""
@@ -35,11 +46,14 @@ package final class NextStart {
 }
 
 extension BootVariables {
-    /// The first active entry in the boot order that names one of these partitions; nil where there is none.
-    package func firstLocal(_ partitions: [EFIPartition.Signature]) -> UInt16? {
+    /// The first active entry in the boot order that names one of these partitions and for which `isThere` says that its
+    /// loader is; nil where there is none.
+    package func firstLocal(
+        _ partitions: [EFIPartition.Signature], where isThere: (LoadOption) -> Bool = { _ in true }
+    ) -> UInt16? {
         order.first { number in
             guard let entry = entries[number], entry.isActive, !entry.isNetwork else { return false }
-            return entry.partition.map { partitions.contains($0.signature) } ?? false
+            return entry.partition.map { partitions.contains($0.signature) } ?? false && isThere(entry)
         }
     }
 }

@@ -30,6 +30,16 @@ extension EFIVolume {
         return found.map { directory.isEmpty ? $0 : "\(directory)/\($0)" }
     }
 
+    /// Whether the file system has the program that a boot entry names (with backslashes, in any case).
+    package static func holds(_ loader: String, _ tree: ConfinedTree) -> Bool {
+        var path = ""
+        for part in loader.split(separator: "\\") {
+            guard let found = entry(String(part), in: path, tree) else { return false }
+            path = found
+        }
+        return isProgram(path, tree)
+    }
+
     private static func windows(_ place: String, _ tree: ConfinedTree) -> EFILoader? {
         guard let boot = entry("Boot", in: place, tree),
             let path = entry("bootmgfw.efi", in: boot, tree), isProgram(path, tree)
