@@ -113,6 +113,31 @@ extension OnRealTargets {
             }
         }
 
+        /// Messages of later versions: those that may be skipped hold nothing up, the others end the transfer for good.
+        @Test func messagesOfLaterVersions() throws {
+            let (skippable, critical): ([UInt8], [UInt8]) = (
+                [2, 0, 0, 0, 99, 0, 0, 0, 7, 7], [0, 0, 0, 0, 99, 0, 1, 0]
+            )
+            try withPlainDisk { disk in
+                let server = try FakeServer()
+                defer { server.close() }
+                server.change { $0.aside = skippable }
+                let made = try imgSucceeds("makep", server.address, "plain", "disks=\(disk)", "comp=speed")
+                #expect(!made.contains("lost the imaging server"), "\(made)")
+                try withSparseFile(24 * MiB) { target in
+                    try imgSucceeds("restorep", server.address, "plain", "disks=\(target)")
+                    try expectPlainCopy(of: disk, on: target)
+                    server.change { $0.aside = critical }
+                    try imgFails(
+                        "restorep", server.address, "plain", "disks=\(target)",
+                        saying: "a message that cannot be read", "type 99")
+                    try imgFails(
+                        "makep", server.address, "other", "disks=\(disk)",
+                        saying: "a message that cannot be read", "type 99")
+                }
+            }
+        }
+
         // MARK: img auto
 
         private func auto(_ server: FakeServer, _ words: String...) throws -> ExternalCommand.Outcome {
@@ -231,6 +256,15 @@ extension OnRealTargets {
             #expect(output.contains("somebody else's question"))
             #expect(server.heard.asks.count == 2)
             #expect(server.heard.asks[0].nonce != server.heard.asks[1].nonce)
+        }
+
+        /// What is wrong here stays wrong however often the server is asked.
+        @Test func wrongDisksAreNotTheServersSilence() throws {
+            let server = try FakeServer()
+            defer { server.close() }
+            let refused = try auto(server, "key=\(server.fingerprint)", "disks=/nowhere")
+            #expect(refused.status == 1 && refused.errors.contains("/nowhere"), "\(refused)")
+            #expect(server.heard.asks.isEmpty)
         }
 
         /// The boot media's way to ask for a key, while the server does not answer and before the restart.

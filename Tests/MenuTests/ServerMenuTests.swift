@@ -77,7 +77,7 @@ import TestSupport
                 try menu.expect("Go on?", "Yes, ask")
                 // The way back has the focus: nothing is asked by pressing Enter once too often.
                 try menu.press("Tab", "Enter")
-                try menu.expect("asking", "the imaging server is asked again in", "does not answer")
+                try menu.expect("asking", "the imaging server is asked again in", "gives no order")
                 try menu.press("Escape")
                 try menu.expect("End it now?")
                 try menu.press("Tab", "Enter")

@@ -55,7 +55,7 @@ package final class AutomaticWork: Sendable {
     /// Time after which a server that did not answer is asked again, in nanoseconds.
     private static let retryAfter = 10 * second
     /// How long an outcome is reported before it is given up, in nanoseconds.
-    private static let reportPatience = 30 * second
+    private static let reportPatience = 120 * second
     /// Servers that may send this machine on in a row.
     private static let mostReferrals = 3
 
@@ -77,6 +77,8 @@ package final class AutomaticWork: Sendable {
                 "img.insecure: the orders of any server are obeyed, whatever its key; anybody on this network can have "
                     + "this machine's disks overwritten", .warning)
         }
+        // A wrong disks= stays wrong however often the server is asked.
+        if options.disks != nil { _ = try LocalDisks(DiskInventory.Context(), words: options.disks) }
         var complaint = ""
         while true {
             progress.enter(.asking)
@@ -85,7 +87,7 @@ package final class AutomaticWork: Sendable {
                 try stop.check()
                 let server =
                     options.server.name.map { "the imaging server \($0.onScreen)" } ?? "the imaging server"
-                let sentence = "\(server) does not answer: \(error)"
+                let sentence = "\(server) gives no order: \(error)"
                 if sentence != complaint {
                     progress.note("\(sentence); it is asked again every 10 s\(keyHint)", .warning)
                 }
@@ -356,8 +358,19 @@ package final class AutomaticWork: Sendable {
             outcome.milliseconds = done.milliseconds
             do {
                 // Also when everything is to end: the server should know that it has.
-                try WorkQuestion(order.server, disks: nil, stop: WorkStop())
-                    .insist(outcome, patience: stop.reason == nil ? AutomaticWork.reportPatience : second)
+                let last = WorkStop()
+                if stop.reason != nil {
+                    try WorkQuestion(order.server, disks: nil, stop: last, patience: 2 * second).tell(outcome)
+                } else {
+                    let question = WorkQuestion(order.server, disks: nil, stop: last)
+                    try stop.whileStoppable(by: { last.stop($0) }) {
+                        try question.insist(outcome, patience: AutomaticWork.reportPatience) { error in
+                            progress.note(
+                                "the outcome cannot be reported yet: \(error); tried for two minutes",
+                                .warning)
+                        }
+                    }
+                }
             } catch {
                 progress.note("the outcome could not be reported to \(order.giver): \(error)", .warning)
             }

@@ -21,21 +21,31 @@ package struct WorkQuestion: Sendable {
     /// The words of disks=; nil without.
     private let disks: [String]?
     private let stop: WorkStop
+    private let patience: UInt64
 
-    /// How long an answer may take, in nanoseconds.
-    private static let answerPatience = 10 * second
+    /// How long an answer may take, in nanoseconds: a room of a thousand asks at once, and each answer is on the server's
+    /// medium before it is given.
+    package static let answerPatience = 30 * second
 
-    package init(_ server: WorkServer, disks: [String]?, stop: WorkStop) {
+    /// `patience` is how long a connection, and then an answer, may take, in nanoseconds.
+    package init(
+        _ server: WorkServer, disks: [String]?, stop: WorkStop, patience: UInt64 = answerPatience
+    ) {
+        self.patience = patience
         self.server = server
         self.disks = disks
         self.stop = stop
+    }
+
+    private func connect() throws -> WorkConnection {
+        try server.connect(patience: min(patience, WorkServer.connectPatience)) { stop.reason != nil }
     }
 
     /// Asks what this machine is to do.
     ///
     /// - Throws: Why there is no order that may be obeyed, in one sentence.
     package func ask() throws -> WorkOrder {
-        let connection = try server.connect { stop.reason != nil }
+        let connection = try connect()
         return try stop.whileStoppable(by: { connection.cancel($0) }) {
             let workstation = try Hardware.ofThisMachine(
                 asking: try connection.localAddress().address, disks: disks)
@@ -44,7 +54,7 @@ package struct WorkQuestion: Sendable {
                 pinned: server.pinned)
             try connection.send(AskMessage(nonce: question.nonce, workstation: workstation).encode())
             while true {
-                switch try connection.receive(patience: WorkQuestion.answerPatience) {
+                switch try connection.receive(patience: patience) {
                 case .order(let order, let signed):
                     try question.check(order, signed, now: MonotonicClock.now())
                     let fingerprint = order.serverKey.fingerprint
@@ -68,11 +78,11 @@ package struct WorkQuestion: Sendable {
 
     /// Tells the server something about an order and returns when it is in its books.
     private func tell(_ message: [UInt8], order: UInt64) throws {
-        let connection = try server.connect { stop.reason != nil }
+        let connection = try connect()
         try stop.whileStoppable(by: { connection.cancel($0) }) {
             try connection.send(message)
             while true {
-                switch try connection.receive(patience: WorkQuestion.answerPatience) {
+                switch try connection.receive(patience: patience) {
                 case .noted(let noted) where noted.order == order: return
                 case .refuse(let refusal):
                     throw ImagingError("\(connection.peer.address) refuses: \(refusal.reason.onScreen)")
@@ -90,13 +100,20 @@ package struct WorkQuestion: Sendable {
     package func tell(_ role: RoleMessage) throws { try tell(role.encode(), order: role.order) }
 
     /// Tells until it has been noted or `patience` nanoseconds have passed; then throws why it was not.
-    package func insist(_ outcome: OutcomeMessage, patience: UInt64) throws {
+    ///
+    /// `failed` hears why the first attempt failed.
+    package func insist(
+        _ outcome: OutcomeMessage, patience: UInt64, whenFailed failed: (any Error) -> Void = { _ in }
+    ) throws {
         let deadline = MonotonicClock.now() + patience
+        var isFirst = true
         while true {
             do { return try tell(outcome) } catch {
                 guard MonotonicClock.now() + WorkQuestion.repeatAfter < deadline, stop.reason == nil else {
                     throw error
                 }
+                if isFirst { failed(error) }
+                isFirst = false
                 try stop.sleep(WorkQuestion.repeatAfter)
             }
         }

@@ -34,7 +34,7 @@ package struct WorkServer: Equatable, Sendable {
     /// How long a server is searched for before it counts as not there, in nanoseconds.
     private static let searchPatience = 4 * second
     /// How long a connection may take, in nanoseconds.
-    private static let connectPatience = 10 * second
+    static let connectPatience = 10 * second
 
     /// Where it is; a search takes up to 4 s.
     ///
@@ -74,9 +74,11 @@ package struct WorkServer: Equatable, Sendable {
         return (String(host), port)
     }
 
-    /// A new connection to it.
-    func connect(isCancelled: () -> Bool = { false }) throws -> WorkConnection {
-        try WorkConnection(to: try locate(isCancelled: isCancelled), patience: WorkServer.connectPatience)
+    /// A new connection to it, made within `patience` nanoseconds.
+    func connect(
+        patience: UInt64 = connectPatience, isCancelled: () -> Bool = { false }
+    ) throws -> WorkConnection {
+        try WorkConnection(to: try locate(isCancelled: isCancelled), patience: patience)
     }
 
     /// As people call it.

@@ -22,6 +22,8 @@ struct Auto: ParsableCommand {
               disks=A,B    report, capture and overwrite these disks instead of all eligible ones
               --insecure   obey whatever server answers: for test rooms only (boot media: img.insecure=1)
 
+            Nothing is restarted but by the boot media, ten seconds after they have done unattended work.
+
             Exit status: 0 the work is done: restart; 1 failed; 3 nothing to do: go on to the local disk; 4 a prompt.
             """)
 
@@ -59,7 +61,7 @@ struct Auto: ParsableCommand {
             ?? WorkServer.fingerprint(environmentVariable("SERVERKEY"), from: "SERVERKEY=")
         if let name { _ = try WorkServer.parts(name) }
         var options = AutomaticWork.Options(server: WorkServer(name: name, pinned: pin))
-        options.isInsecure = insecure || environmentVariable("IMG_INSECURE") == "1"
+        options.isInsecure = insecure
         options.disks = disks?.asDiskList
         options.creator = "img \(programVersion)"
         let leavesBoot = noBootfix
@@ -88,12 +90,13 @@ struct Auto: ParsableCommand {
             }
         }
         guard status == 0 else { throw ExitCode(status) }
+        // Only the boot media restart the machine; whoever has typed this has the prompt already.
+        guard questions != nil, !json else { return }
         if try isStopped(keys) { throw ExitCode(Status.prompt) }
     }
 
     /// Waits before the restart; true when somebody wants a prompt instead.
     private func isStopped(_ keys: AnyKey) throws -> Bool {
-        guard keys.isThere, !json else { return false }
         if environmentVariable("MANUALREBOOT") == "1" {
             Console.print("Press a key to restart.")
             _ = try keys.wait("Press a key to restart.", nanoseconds: nil)

@@ -21,48 +21,15 @@ struct MakeLocal: ParsableCommand {
             """)
 
     @Argument(help: "The image file to make; it must not exist.") var file: String
-    @Option(name: .customLong("compression"), help: "Compression (word: comp=).") var compression: String?
-    @Option(name: .customLong("exclude"), help: "A slot to leave out (word: xN).") var excluded: [Int] = []
-    @Option(name: .customLong("disks"), help: "The disks to capture (word: disks=A,B).") var disks: String?
-    @Flag(name: .customLong("whole"), help: "Capture hibernated systems block by block (word: whole).")
-    var whole = false
-    @Flag(name: .customLong("plan"), help: "Print the plan and stop (word: plan).") var planOnly = false
-
-    @Flag(name: .customLong("json"), help: "One JSON object per line instead of text.") var json = false
-
-    func validate() throws {
-        if let compression, !LocalCapture.isCompression(compression) {
-            throw ValidationError("comp= takes 0 to 9, none, speed, balanced or size, not '\(compression)'")
-        }
-    }
+    @OptionGroup var options: CaptureOptions
 
     func run() throws {
         let progress = Progress()
-        try showing(progress, command: "makel", asJSON: json) { try run(progress) }
-    }
-
-    private func run(_ progress: Progress) throws {
-        // From the first question to a file system on, a signal must find somebody who puts everything back.
-        let cancellation = LocalCapture.Cancellation()
-        try Interruption.cancelling { cancellation.cancel($0) }
-        let capture = try LocalCapture(
-            LocalCapture.Options(
-                to: .file(file), compression: compression ?? "balanced", excludedSlots: Set(excluded),
-                disks: disks?.asDiskList, captureHibernated: whole, creator: "img \(programVersion)"),
-            cancellation: cancellation, progress: progress)
-        for line in capture.description { progress.note(line) }
-        if planOnly { return progress.finish("") }
-        let result = try capture.run(progress)
-        for warning in result.warnings { progress.note(warning, .warning) }
-        var summary = result.summary(file, progress.complete())
-        if !result.unreadable.isEmpty {
-            summary += "\n\(file): \(result.unreadable.completed("in the image"))"
+        try showing(progress, command: "makel", asJSON: options.json) {
+            // From the first question to a file system on, a signal must find somebody who puts everything back.
+            let cancellation = LocalCapture.Cancellation()
+            try Interruption.cancelling { cancellation.cancel($0) }
+            try options.capture(to: .file(file), file, cancellation: cancellation, progress)
         }
-        progress.finish(summary)
     }
-}
-
-extension String {
-    /// The paths of `disks=A,B`.
-    var asDiskList: [String] { split(separator: ",", omittingEmptySubsequences: false).map(String.init) }
 }

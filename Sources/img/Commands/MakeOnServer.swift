@@ -26,47 +26,20 @@ struct MakeOnServer: ParsableCommand {
 
     @Argument(help: "The server's address or name.") var server: String
     @Argument(help: "The image's name on the server.") var name: String
-    @Option(name: .customLong("compression"), help: "Compression (word: comp=).") var compression: String?
-    @Option(name: .customLong("exclude"), help: "A slot to leave out (word: xN).") var excluded: [Int] = []
-    @Option(name: .customLong("disks"), help: "The disks to capture (word: disks=A,B).") var disks: String?
+    @OptionGroup var options: CaptureOptions
     @Option(name: .customLong("key"), help: "Fingerprint of the server's key (word: key=).") var key: String?
-    @Flag(name: .customLong("whole"), help: "Capture hibernated systems block by block (word: whole).")
-    var whole = false
-    @Flag(name: .customLong("plan"), help: "Print the plan and stop (word: plan).") var planOnly = false
-    @Flag(name: .customLong("json"), help: "One JSON object per line instead of text.") var json = false
-
-    func validate() throws {
-        if let compression, !LocalCapture.isCompression(compression) {
-            throw ValidationError("comp= takes 0 to 9, none, speed, balanced or size, not '\(compression)'")
-        }
-    }
 
     func run() throws {
         let progress = Progress(isWithServer: true)
-        try showing(progress, command: "makep", asJSON: json) { try run(progress) }
-    }
-
-    private func run(_ progress: Progress) throws {
-        // From the first question to a file system on, a signal must find somebody who puts everything back.
-        let cancellation = LocalCapture.Cancellation()
-        try Interruption.cancelling { cancellation.cancel($0) }
-        let target = try WorkServer(named: server, key: key)
-        let capture = try LocalCapture(
-            LocalCapture.Options(
-                to: .server(target, name: name, order: 0), compression: compression ?? "balanced",
-                excludedSlots: Set(excluded), disks: disks?.asDiskList, captureHibernated: whole,
-                creator: "img \(programVersion)"),
-            cancellation: cancellation, progress: progress)
-        for line in capture.description { progress.note(line) }
-        if planOnly { return progress.finish("") }
-        let result = try capture.run(progress)
-        for warning in result.warnings { progress.note(warning, .warning) }
-        let title = "\(name.onScreen) on \(server.onScreen)"
-        var summary = result.summary(title, progress.complete())
-        if !result.unreadable.isEmpty {
-            summary += "\n\(title): \(result.unreadable.completed("in the image"))"
+        try showing(progress, command: "makep", asJSON: options.json) {
+            // From the first question to a file system on, a signal must find somebody who puts everything back.
+            let cancellation = LocalCapture.Cancellation()
+            try Interruption.cancelling { cancellation.cancel($0) }
+            let target = try WorkServer(named: server, key: key)
+            try options.capture(
+                to: .server(target, name: name, order: 0), "\(name.onScreen) on \(server.onScreen)",
+                cancellation: cancellation, progress)
         }
-        progress.finish(summary)
     }
 }
 
