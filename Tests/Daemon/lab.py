@@ -1,13 +1,12 @@
 """A network of namespaces with an imaging server and workstations, each with files that stand for its disks."""
 
 import contextlib
-import http.client
-import json
 import os
 import signal
-import socket
 import subprocess
 import time
+
+import imgserv_api
 
 BIN = os.path.abspath(os.environ.get("IMG_BIN_DIR", ".build/release"))
 MIB = 1 << 20
@@ -85,19 +84,6 @@ class Running:
     def end(self):
         self.kill()
         self.process.wait()
-
-
-class LocalConnection(http.client.HTTPConnection):
-    """HTTP over the daemon's local socket."""
-
-    def __init__(self, path):
-        super().__init__("imgserv", timeout=30)
-        self.path = path
-
-    def connect(self):
-        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        self.sock.settimeout(30)
-        self.sock.connect(self.path)
 
 
 class Lab:
@@ -181,13 +167,7 @@ class Lab:
         return answer
 
     def ask(self, method, path, body=None):
-        connection = LocalConnection(f"{self.folder}/run/imgserv.sock")
-        text = None if body is None else json.dumps(body)
-        connection.request(method, path, text, {"Content-Type": "application/json"} if text else {})
-        response = connection.getresponse()
-        answer = response.read()
-        connection.close()
-        return response.status, json.loads(answer) if answer.strip().startswith((b"{", b"[")) else answer.decode()
+        return imgserv_api.ask(f"{self.folder}/run/imgserv.sock", method, path, body)
 
     def key(self):
         return self.api("GET", "/api/v1/status")["key"]

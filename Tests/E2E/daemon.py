@@ -1,32 +1,17 @@
 """`imgserv serve` in the room: its configuration, and its HTTP API over the local socket as root has it."""
 
 import contextlib
-import http.client
-import json
 import os
 import shutil
-import socket
 import time
 
+import imgserv_api
 from machine import PATIENCE
 from network import HOST_ADDRESS
 from tools import Failure, command, prove
 
 START_LIMIT, EVENT_LIMIT = 60 * PATIENCE, 120 * PATIENCE
 HTTP_PORT = 8998
-
-
-class LocalConnection(http.client.HTTPConnection):
-    """HTTP over a socket in the file system."""
-
-    def __init__(self, path):
-        super().__init__("imgserv", timeout=30)
-        self.path = path
-
-    def connect(self):
-        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        self.sock.settimeout(30)
-        self.sock.connect(self.path)
 
 
 class Daemon:
@@ -65,16 +50,9 @@ class Daemon:
 
     def api(self, method, path, body=None):
         """The answer to a request by root; a failure unless it is a success."""
-        connection = LocalConnection(self.socket)
-        try:
-            connection.request(method, path, None if body is None else json.dumps(body),
-                               {} if body is None else {"Content-Type": "application/json"})
-            response = connection.getresponse()
-            answer = response.read().decode()
-        finally:
-            connection.close()
-        prove(response.status < 300, f"{method} {path}: {response.status} {answer}")
-        return json.loads(answer) if answer else None
+        status, answer = imgserv_api.ask(self.socket, method, path, body)
+        prove(status < 300, f"{method} {path}: {status} {answer}")
+        return answer
 
     def orders(self, machine):
         """What the server has told a machine, the newest first."""
