@@ -141,7 +141,7 @@ package enum Grammar {
         case .auto:
             return [
                 "disks": .value(option: "--disks"), "key": .value(option: "--key"),
-                "server": .value(option: "--server"),
+                "server": .value(option: "--server"), "wait": .number(option: "--wait", "0 to 1440 minutes"),
             ]
         case .pd, .pa, .bootfix: return ["disks": .value(option: "--disks")]
         case .session:

@@ -16,7 +16,7 @@ struct Img: ParsableCommand {
               img session NAME [master|client] [clients=N [t=MIN]] [TIME] [comp=...] [if=INTERFACE] [disks=A,B]
               img makel FILE [comp=0-9|none|speed|balanced|size] [xN]... [disks=A,B] [whole] [plan]
               img restorel FILE [disks=A,B] [verify] [plan]
-              img auto [server=ADDRESS] [key=FINGERPRINT] [disks=A,B]
+              img auto [server=ADDRESS] [key=FINGERPRINT] [disks=A,B] [wait=MIN]
               img makep SERVER NAME [comp=...] [xN]... [disks=A,B] [key=FINGERPRINT] [whole] [plan]
               img restorep SERVER NAME [disks=A,B] [key=FINGERPRINT] [verify] [plan]
               img dump [geometry]

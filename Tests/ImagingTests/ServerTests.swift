@@ -195,6 +195,13 @@ extension OnRealTargets {
                 server.change { $0.orders = [{ ($0.verb, $0.session) = (.takePart, "lab1") }] }
                 let keyless = try auto(server, "key=\(server.fingerprint)", "disks=\(target)", "--no-bootfix")
                 #expect(keyless.status == 1 && keyless.errors.contains("does not name its host's key"))
+                let anybody = server.key.publicKey
+                server.change {
+                    $0.orders = [{ ($0.verb, $0.session, $0.hostKey) = (.takePart, "lab1", anybody) }]
+                }
+                let imageless = try auto(
+                    server, "key=\(server.fingerprint)", "disks=\(target)", "--no-bootfix")
+                #expect(imageless.status == 1 && imageless.errors.contains("does not say which image it has"))
                 #expect(try sha256(target, 0..<24 * MiB) == sha256OfZeros(24 * MiB))
                 // The test room's way: said on the screen, and done.
                 server.change {
@@ -233,6 +240,10 @@ extension OnRealTargets {
             let shell = try auto(first, "key=\(first.fingerprint)")
             #expect(shell.status == 4, "\(shell)")
             #expect(shell.output.contains("wait: the room is full"))
+            // A room does not wait for ever for a master that is switched off.
+            first.change { $0.orders = [{ ($0.verb, $0.seconds, $0.reason) = (.wait, 1, "no master") }] }
+            let tired = try auto(first, "key=\(first.fingerprint)", "wait=0")
+            #expect(tired.status == 3 && tired.output.contains("no work has come"), "\(tired)")
             #expect(first.heard.outcomes.last?.isDone == true)
             // Sent on to a server with the same key, which has nothing to do either.
             let second = try FakeServer(key: first.key)
@@ -312,7 +323,7 @@ extension OnRealTargets {
                         if ask.workstation.addresses.contains(Address(ipv4: 0x0a4d_000b)) {
                             (order.verb, order.clients) = (.master, 2)
                         } else if let role = heard.roles.last {
-                            (order.verb, order.hostKey) = (.takePart, role.hostKey)
+                            (order.verb, order.hostKey, order.image) = (.takePart, role.hostKey, role.image)
                         } else {
                             (order.verb, order.seconds) = (.wait, 1)
                         }
@@ -353,6 +364,7 @@ extension OnRealTargets {
                 server.change {
                     $0.decide = { _, _, order in
                         (order.verb, order.session, order.hostKey) = (.takePart, "lab1", stranger)
+                        order.image = GUID(random: [UInt8](repeating: 1, count: 16))
                     }
                 }
                 let master = try RunningProgram(

@@ -146,6 +146,16 @@ private func everyCondition() throws -> [Server.Condition] {
         #expect(try store.workstation(mac)?.history == history)
     }
 
+    @Test func theRoleOfAMasterIsOfItsRun() throws {
+        let role = SessionRole(key: PublicKey([UInt8](repeating: 3, count: 32)), image: image)
+        try store.setRole(session: 4, run: 2, role)
+        #expect(try store.role(session: 4, run: 2) == role)
+        #expect(try store.role(session: 4, run: 3) == nil && store.role(session: 5, run: 2) == nil)
+        let next = SessionRole(key: PublicKey([UInt8](repeating: 4, count: 32)), image: image)
+        try store.setRole(session: 4, run: 3, next)
+        #expect(try store.role(session: 4, run: 2) == nil && store.role(session: 4, run: 3) == next)
+    }
+
     @Test func aRoomsHistoriesChangeTogether() throws {
         _ = try store.seen(someWorkstation(), at: 1)
         _ = try store.seen(Workstation(mac: stranger), at: 2)

@@ -53,7 +53,8 @@ import Testing
             (outcome.image, outcome.bytes, outcome.milliseconds) = (Golden.image, 4_194_304_000, 61_000)
             return outcome.encode()
         case "noted": return NotedMessage(order: WorkMessageTests.number).encode()
-        case "role": return RoleMessage(order: WorkMessageTests.number, hostKey: session).encode()
+        case "role":
+            return RoleMessage(order: WorkMessageTests.number, hostKey: session, image: Golden.image).encode()
         case "fetch":
             return FetchMessage(
                 nonce: Golden.nonce, knownImage: Golden.image, image: "win11", host: "pc1",

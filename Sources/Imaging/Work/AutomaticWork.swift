@@ -13,6 +13,8 @@ package final class AutomaticWork: Sendable {
         package var isInsecure = false
         /// The words of disks=: these are reported, captured and overwritten instead of all eligible ones.
         package var disks: [String]?
+        /// How long the server may have this machine wait for work, in nanoseconds.
+        package var waitPatience = 1800 * second
         /// Program and version, for manifests.
         package var creator = "img"
 
@@ -51,6 +53,8 @@ package final class AutomaticWork: Sendable {
     private let surroundings: Surroundings
     private let progress: Progress
     private let stop = WorkStop()
+    /// What has been told last: who waits hears it every few seconds.
+    private let lastTold = Mutex("")
 
     /// Time after which a server that did not answer is asked again, in nanoseconds.
     private static let retryAfter = 10 * second
@@ -80,6 +84,7 @@ package final class AutomaticWork: Sendable {
         // A wrong disks= stays wrong however often the server is asked.
         if options.disks != nil { _ = try LocalDisks(DiskInventory.Context(), words: options.disks) }
         var complaint = ""
+        var waitsSince: UInt64?
         while true {
             progress.enter(.asking)
             let orders: [WorkOrder]
@@ -102,6 +107,15 @@ package final class AutomaticWork: Sendable {
             switch order.message.verb {
             case .wait:
                 let seconds = max(1, UInt64(order.message.seconds))
+                let since = waitsSince ?? MonotonicClock.now()
+                waitsSince = since
+                // A room whose master is switched off must start all the same.
+                if MonotonicClock.now() - since >= options.waitPatience {
+                    return .nothing(
+                        told(
+                            order,
+                            "no work has come in \(options.waitPatience / (60 * second)) min of waiting"))
+                }
                 if try pause(seconds * second) { return .shell("a key was pressed: here is a prompt") }
             case .nothing:
                 if orders.count > 1 {
@@ -148,8 +162,13 @@ package final class AutomaticWork: Sendable {
             let order = try WorkQuestion(server, disks: options.disks, stop: stop).ask()
             orders.append(order)
             let reason = order.message.reason.onScreen
-            progress.note(
-                "told by \(order.giver): \(order.message.verb.title)\(reason.isEmpty ? "" : ": \(reason)")")
+            let sentence =
+                "told by \(order.giver): \(order.message.verb.title)\(reason.isEmpty ? "" : ": \(reason)")"
+            let isNew = lastTold.withLock { last in
+                defer { last = sentence }
+                return last != sentence
+            }
+            if isNew { progress.note(sentence) }
             guard order.message.verb == .refer else { return orders }
             guard orders.count <= AutomaticWork.mostReferrals else {
                 throw ImagingError(
@@ -207,6 +226,8 @@ package final class AutomaticWork: Sendable {
         switch order.message.verb {
         case .takePart where order.message.hostKey == nil:
             throw ImagingError("the order to take part in a session does not name its host's key")
+        case .takePart where order.message.image == nil:
+            throw ImagingError("the order to take part in a session does not say which image it has")
         case .takePart where order.message.session.isEmpty, .master where order.message.session.isEmpty:
             throw ImagingError("the order names no session")
         case .restore where order.message.image == nil:
@@ -291,7 +312,8 @@ package final class AutomaticWork: Sendable {
         master.whenHosting = { [progress] key, image in
             notes.image.withLock { $0 = image }
             AutomaticWork.declare(
-                RoleMessage(order: message.order, hostKey: key), to: order.server, until: end, progress)
+                RoleMessage(order: message.order, hostKey: key, image: image), to: order.server, until: end,
+                progress)
         }
         let session = try MasterSession(master, progress: progress)
         switch try stop.whileStoppable(by: { session.cancel($0) }, { try session.run() }) {

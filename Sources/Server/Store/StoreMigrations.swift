@@ -6,6 +6,10 @@ enum StoreMigrations {
     static var all: DatabaseMigrator {
         var migrator = DatabaseMigrator()
         migrator.registerMigration("v1") { db in try db.execute(sql: v1) }
+        // The image that a master workstation makes; one that took its role before said none.
+        migrator.registerMigration("v2") { db in
+            try db.execute(sql: "ALTER TABLE role ADD COLUMN image BLOB CHECK (length(image) = 16)")
+        }
         return migrator
     }
 

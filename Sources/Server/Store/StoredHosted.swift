@@ -1,8 +1,19 @@
 // Sessions that are hosted now, and the masters of automatic sessions, in the store: what a crash must not lose.
-internal import Blocks
+package import Blocks
 internal import FoundationEssentials
 internal import GRDB
-internal import SessionProtocol
+package import SessionProtocol
+
+/// How a master workstation hosts a session.
+package struct SessionRole: Equatable, Sendable {
+    package let key: PublicKey
+    package let image: GUID
+
+    package init(key: PublicKey, image: GUID) {
+        self.key = key
+        self.image = image
+    }
+}
 
 extension Store {
     /// Remembers that a session is hosted, and whether its data flows.
@@ -35,13 +46,14 @@ extension Store {
         }
     }
 
-    /// Takes down under which key the master of a run of an automatic session hosts it; the last word counts.
-    func setRole(session: Int64, run: Int, key: PublicKey) throws {
+    /// Takes down under which key, and with which image, the master of a run of an automatic session hosts it; the last
+    /// word counts.
+    package func setRole(session: Int64, run: Int, _ role: SessionRole) throws {
         try write { db in
             try db.execute(sql: "DELETE FROM role WHERE session = ?", arguments: [session])
             try db.execute(
-                sql: "INSERT INTO role (session, run, key) VALUES (?, ?, ?)",
-                arguments: [session, run, Data(key.bytes)])
+                sql: "INSERT INTO role (session, run, key, image) VALUES (?, ?, ?, ?)",
+                arguments: [session, run, Data(role.key.bytes), Data(role.image.bytes)])
         }
     }
 
@@ -50,12 +62,16 @@ extension Store {
         try write { try $0.execute(sql: "DELETE FROM role WHERE session = ?", arguments: [session]) }
     }
 
-    /// The key of the master that has taken its role in this run; nil while none has.
-    func role(session: Int64, run: Int) throws -> PublicKey? {
+    /// What the master that has taken its role in this run said of it; nil while none has.
+    package func role(session: Int64, run: Int) throws -> SessionRole? {
         try read { db in
-            let bytes = try Data.fetchOne(
-                db, sql: "SELECT key FROM role WHERE session = ? AND run = ?", arguments: [session, run])
-            return bytes.map { PublicKey(Array($0)) }
+            let row = try Row.fetchOne(
+                db, sql: "SELECT key, image FROM role WHERE session = ? AND run = ? AND image NOT NULL",
+                arguments: [session, run])
+            return row.map { row in
+                SessionRole(
+                    key: PublicKey([UInt8](row["key"] as Data)), image: GUID([UInt8](row["image"] as Data)))
+            }
         }
     }
 }

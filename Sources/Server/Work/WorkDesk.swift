@@ -69,8 +69,10 @@ package final class WorkDesk: Sendable {
             case .nothing:
                 note("\(known.workstation.who) was told: \(order.reason)", .debug, known.workstation.mac)
             default:
-                // Who did not get the answer asks again: that is the same order, and counts once.
-                if let open = try openOrder(like: order, work, of: known.workstation) {
+                // Who did not get the answer asks again: that is the same order, and counts once. Force is used up by an
+                // order of its own.
+                let isForced = known.history.isForced && order.verb != .master
+                if !isForced, let open = try openOrder(like: order, work, of: known.workstation) {
                     order.order = open.id
                     order.imageName = open.image
                     return order
@@ -161,7 +163,8 @@ package final class WorkDesk: Sendable {
                         "\(order.reason); its master \(MACText.text(master)) has not begun yet")
                     return .nothing
                 }
-                order.hostKey = role
+                order.hostKey = role.key
+                order.image = role.image
             }
             order.verb = .takePart
         case .master(let session):
@@ -257,12 +260,12 @@ package final class WorkDesk: Sendable {
             let session = record.session, let run = record.run,
             try store.workstation(record.mac)?.workstation.addresses.contains(peer) ?? false,
             try store.sessionList().sessions.contains(where: { $0.number == session && $0.run == run }),
-            try store.role(session: session, run: run).map({ $0 == role.hostKey }) ?? true
+            try store.role(session: session, run: run).map({ $0.key == role.hostKey }) ?? true
         else {
             note("\(peer) claims to be a master that no open order named", .warning, nil)
             return false
         }
-        try store.setRole(session: session, run: run, key: role.hostKey)
+        try store.setRole(session: session, run: run, SessionRole(key: role.hostKey, image: role.image))
         note(
             "\(MACText.text(record.mac)) is the master of session \(record.sessionName), key \(role.hostKey.fingerprint)",
             .info, record.mac)

@@ -244,6 +244,7 @@ extension RoleMessage {
         message(.role) { writer in
             writer.u64(order)
             writer.append(hostKey.bytes)
+            writer.identifier(image)
         }
     }
 
@@ -251,6 +252,7 @@ extension RoleMessage {
         var offset = 0
         order = try body.u64(at: &offset)
         hostKey = try PublicKey(from: body, at: &offset)
+        image = try GUID(from: body, at: &offset)
     }
 }
 

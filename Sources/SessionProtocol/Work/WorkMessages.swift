@@ -18,7 +18,7 @@
 //  34 OUTCOME    0 u64 order  8 mac[6]  14 u8 result (0 done, 1 failed)  15 u8 zero  16 image GUID[16] (zero: none)
 //                32 u64 bytes  40 u64 milliseconds  48 text
 //  35 NOTED      0 u64 order
-//  36 ROLE       0 u64 order  8 host key[32]: the master has taken its role under this key
+//  36 ROLE       0 u64 order  8 host key[32]  40 image GUID[16]: the master has taken its role under this key
 //  37 FETCH      0 u8 lowest version  1 u8 highest  2 u16 zero  4 nonce[32]  36 known image GUID[16] (zero: none)
 //                52 name image, name host, mac[6]
 //  38 OFFER      0 signature[64] by the server's key over context, then the body from 64 on
@@ -155,14 +155,17 @@ package struct NotedMessage: Equatable, Sendable {
     package init(order: UInt64) { self.order = order }
 }
 
-/// ROLE, master workstation to server: it hosts the session now, under this key.
+/// ROLE, master workstation to server: it hosts the session now, under this key, with this image.
 package struct RoleMessage: Equatable, Sendable {
     package var order: UInt64
     package var hostKey: PublicKey
+    /// The image that it makes of its disks while it sends it.
+    package var image: GUID
 
-    package init(order: UInt64, hostKey: PublicKey) {
+    package init(order: UInt64, hostKey: PublicKey, image: GUID) {
         self.order = order
         self.hostKey = hostKey
+        self.image = image
     }
 }
 

@@ -9,7 +9,8 @@ struct Auto: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "auto",
         abstract: "Ask the imaging server what is to be done, and do it: for rooms without anybody.",
-        usage: "img auto [server=ADDRESS] [key=FINGERPRINT] [disks=A,B] [--insecure] [--no-bootfix] [--json]",
+        usage:
+            "img auto [server=ADDRESS] [key=FINGERPRINT] [disks=A,B] [wait=MIN] [--insecure] [--no-bootfix] [--json]",
         discussion: """
             The server says what this machine is to do and why: take part in a session, be its master, restore or capture
             an image, give a shell, or nothing. Restored disks are made bootable, and the server is told how it went. A
@@ -20,6 +21,7 @@ struct Auto: ParsableCommand {
               server=      address or name; without it PROXYADDR, else whoever answers on this network
               key=         the server's key; without it SERVERKEY: the fingerprint that 'imgserv key' shows
               disks=A,B    report, capture and overwrite these disks instead of all eligible ones
+              wait=MIN     how long the server may have this machine wait for work (30): then there is none
               --insecure   obey whatever server answers: for test rooms only (boot media: img.insecure=1)
 
             Nothing is restarted but by the boot media, ten seconds after they have done unattended work.
@@ -31,6 +33,9 @@ struct Auto: ParsableCommand {
     var server: String?
     @Option(name: .customLong("key"), help: "Fingerprint of the server's key (word: key=).") var key: String?
     @Option(name: .customLong("disks"), help: "The disks to work with (word: disks=A,B).") var disks: String?
+    @Option(
+        name: .customLong("wait"), help: "Minutes that the server may have this machine wait (word: wait=).")
+    var wait = 30
     @Flag(name: .customLong("insecure"), help: "Obey whatever server answers, whatever its key.")
     var insecure = false
     @Flag(name: .customLong("no-bootfix"), help: "Leave restored disks' boot loaders as they are.")
@@ -52,6 +57,12 @@ struct Auto: ParsableCommand {
     /// Seconds in which a key keeps the machine from restarting.
     private static let restartDelay = 10
 
+    func validate() throws {
+        guard (0...1440).contains(wait) else {
+            throw ValidationError("wait= takes 0 to 1440 minutes, not \(wait)")
+        }
+    }
+
     func run() throws {
         let progress = Progress(isWithServer: true)
         let keys = AnyKey(directory: questions)
@@ -62,6 +73,7 @@ struct Auto: ParsableCommand {
         if let name { _ = try WorkServer.parts(name) }
         var options = AutomaticWork.Options(server: WorkServer(name: name, pinned: pin))
         options.isInsecure = insecure
+        options.waitPatience = UInt64(wait) * 60_000_000_000
         options.disks = disks?.asDiskList
         options.creator = "img \(programVersion)"
         let leavesBoot = noBootfix

@@ -158,7 +158,7 @@ FILES = {
         ("text", text("the disk sda is too small"))])),
     "noted": ("NOTED, server to workstation", control(35, 1, [("order", u64(0x0102030405060708))])),
     "role": ("ROLE, master workstation to server", control(36, 1, [
-        ("order", u64(0x0102030405060708)), ("host key", public(SESSION_KEY))])),
+        ("order", u64(0x0102030405060708)), ("host key", public(SESSION_KEY)), ("image", IMAGE)])),
     "fetch": ("FETCH, workstation to server", control(37, 1, [
         ("lowest version", u8(1)), ("highest version", u8(1)), ("zero", u16(0)), ("nonce", NONCE),
         ("known image", IMAGE), ("image", name("win11")), ("host", name("pc1")), ("MAC", MAC)])),
