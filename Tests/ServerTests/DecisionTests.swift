@@ -150,6 +150,19 @@ private func session(
             history.finished(forced.work, installed: base)
             #expect(policies.decide(station, history, image: catalogue).work == .nothing)
         }
+        // Of two that it has done it gets the last one's image again, and what is still open comes first.
+        var lab2 = session(2, "lab2") { $0.members = [] }
+        lab2.rule = try Rule(Condition(.memory, .greater, "1"))
+        let both = Policies(sessions: try SessionList([lab, lab2]))
+        var twice = WorkHistory()
+        for one in [lab, lab2] {
+            twice.note(.takePart(one))
+            twice.finished(.takePart(one), installed: base)
+        }
+        twice.isForced = true
+        #expect(both.decide(station, twice, image: catalogue).work == .takePart(lab2))
+        twice.done.remove(.init(session: 1, run: 1))
+        #expect(both.decide(station, twice, image: catalogue).work == .takePart(lab))
         // A master has nothing to get.
         let own = AutomaticSession(number: 2, name: "lab2", source: .workstation(mac))
         var history = WorkHistory()

@@ -47,6 +47,46 @@ private struct Document: Decodable {
         }
     }
 
+    /// 400 for what could never be, 409 for what contradicts something that is there.
+    @Test func whatContradictsIsNotWhatCannotBe() async throws {
+        let made = try MadeImage(chunks: 1)
+        try await TestServer.with { server in
+            try made.store(at: "\(server.directory)/images/a.img")
+            _ = try server.daemon.store.seen(someWorkstation(), at: 1)
+            func post(_ session: String) throws -> RawAnswer {
+                try server.authorized("POST", "/api/v1/automatic", body: Array(session.utf8))
+            }
+            #expect(
+                try post(#"{"name":"lab1","image":"a.img","members":["52:54:00:12:34:ab"]}"#).status == 201)
+            let cases = [
+                (#"{"name":"lab1","image":"a.img"}"#, 409, "there is a session lab1 already"),
+                // The same machine by another of its interfaces.
+                (
+                    #"{"name":"lab2","image":"a.img","members":["02:00:00:00:00:01"]}"#, 409,
+                    "52:54:00:12:34:ab is a participant of session lab1 already"
+                ),
+                (
+                    #"{"name":"lab2","master":"020000000001","members":["525400123456"]}"#, 409,
+                    "a participant of session lab1 already"
+                ),
+                (
+                    #"{"name":"lab2","image":"a.img","clients":5000}"#, 400,
+                    "takes 1 to 1000 clients, not 5000"
+                ),
+                (#"{"name":"lab2","image":"a.img","members":["x"]}"#, 400, "'x' is no MAC address"),
+                (
+                    #"{"name":"lab2","image":"a.img","rule":[{"junction":"AND","attribute":"memory","#
+                        + #""comparison":">","value":"abc"}]}"#,
+                    400, "RAM is compared with whole megabytes, not with 'abc'"
+                ),
+            ]
+            for (session, status, sentence) in cases {
+                let answer = try post(session)
+                #expect(answer.status == status && answer.text.contains(sentence), "\(answer.text)")
+            }
+        }
+    }
+
     /// Every operation is asked, with success and with errors, and every answer checked by a validator not ours.
     @Test func answersAreAsDescribed() async throws {
         let made = try MadeImage(chunks: 2)

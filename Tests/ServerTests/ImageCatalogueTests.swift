@@ -126,7 +126,8 @@ func refusal(_ body: () throws -> Void) -> ServerError.Kind? {
         }
     }
 
-    @Test func oldPartsAreRemovedAtTheStart() throws {
+    /// At the start, and before an upload is told how much room there is.
+    @Test func oldPartsMakeRoom() throws {
         try withTemporaryDirectory { directory in
             for name in [".a.123.part", ".b.456.part", "c.part", ".d"] {
                 try run("touch", "\(directory)/\(name)")
@@ -134,8 +135,14 @@ func refusal(_ body: () throws -> Void) -> ServerError.Kind? {
             for name in [".a.123.part", "c.part", ".d"] {
                 try run("touch", "-d", "8 days ago", "\(directory)/\(name)")
             }
-            _ = try ImageCatalogue(directory: directory, logger: quiet)
+            let catalogue = try ImageCatalogue(directory: directory, logger: quiet)
             #expect(try FileTree.entries(of: directory).sorted() == [".b.456.part", ".d", "c.part"])
+            try run("touch", "-d", "8 days ago", "\(directory)/.b.456.part")
+            // What it may go on with stays.
+            try catalogue.beginUpload(name: "b", mostBytes: 1, overwrite: false).cancel()
+            #expect(try FileTree.entries(of: directory).contains(".b.456.part"))
+            try catalogue.beginUpload(name: "e", mostBytes: 1, overwrite: false).cancel()
+            #expect(try FileTree.entries(of: directory).sorted() == [".d", "c.part"])
         }
     }
 

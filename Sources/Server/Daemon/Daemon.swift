@@ -132,7 +132,11 @@ package final class Daemon: Sendable {
 
     private func ended(_ session: HostedSession, _ outcome: HostOutcome) {
         let done = outcome.participants.filter { $0.state == .finished }.count
-        let failed = outcome.participants.filter { $0.state == .failed || $0.state == .lost }.count
+        // A machine that had an order tells of its failure itself, if it can.
+        let isOrdered = session.plan.automatic != nil
+        let failed = outcome.participants.filter {
+            $0.state == .lost || ($0.state == .failed && !isOrdered)
+        }.count
         attempt("the counters") {
             try store.count { counters in
                 counters.sessions += 1
@@ -146,9 +150,11 @@ package final class Daemon: Sendable {
         forget(session)
         if let number = session.plan.automatic, let run = session.plan.run {
             // What is on a machine is known from here too, should its own word not come.
-            let finished = outcome.participants.filter { $0.state == .finished }
+            // Of a machine that came twice the last time counts: it may have begun to overwrite what it had.
+            let last = Dictionary(outcome.participants.map { ($0.mac, $0.state) }) { $1 }
+            let finished = last.filter { $0.value == .finished }.map(\.key)
             attempt("what session \(session.plan.name) has left on its machines") {
-                let failures = try store.changeHistories(of: finished.map(\.mac)) { history in
+                let failures = try store.changeHistories(of: finished) { history in
                     history.done.insert(WorkHistory.Run(session: number, run: run))
                     history.installed = session.image
                 }

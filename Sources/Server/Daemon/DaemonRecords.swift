@@ -33,7 +33,8 @@ extension Daemon {
     /// Has the next restore sent even where the image is on the workstation already, or no longer.
     package func force(workstation mac: String, _ isForced: Bool, by administrator: Administrator) throws {
         let record = try record(mac)
-        try store.changeHistory(of: record.workstation.mac) { $0.isForced = isForced }
+        // Not while it is being answered: the answer puts down the history it has decided by.
+        try desk.alone { try store.changeHistory(of: record.workstation.mac) { $0.isForced = isForced } }
         note(
             "\(administrator.name) \(isForced ? "wants" : "no longer wants") the image sent to "
                 + "\(record.workstation.who) again",

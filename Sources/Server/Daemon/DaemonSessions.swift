@@ -87,9 +87,11 @@ extension Daemon {
     package func change(
         automatic number: Int64, to draft: AutomaticSessionDraft, by administrator: Administrator
     ) throws -> AutomaticSessionView {
+        let wanted = try read(draft, number: number, run: 1)
         let (old, new) = try changingSessions { list -> (AutomaticSession, AutomaticSession) in
             let old = try find(number, in: list)
-            var new = try read(draft, number: number, run: old.run)
+            var new = wanted
+            new.run = old.run
             if draft.enabled == nil { new.isEnabled = old.isEnabled }
             // Another image, or another master, is work of its own, also for those who had the first.
             let isAnother = new.source != old.source || new.name != old.name
@@ -205,7 +207,8 @@ extension Daemon {
         guard let mac = MACText.bytes(text) else {
             throw ServerError("'\(text.onScreen)' is no MAC address: 12 hexadecimal digits", .invalid)
         }
-        return mac
+        // One machine, whichever of its interfaces it is named by.
+        return try store.workstation(mac)?.workstation.mac ?? mac
     }
 
     private func read(_ rule: [ConditionView]) throws -> Rule? {

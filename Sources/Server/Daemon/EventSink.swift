@@ -2,6 +2,7 @@
 internal import Blocks
 internal import Linux
 internal import Logging
+internal import SessionProtocol
 internal import Synchronization
 
 /// Writes events to the log at once, and to the store by a thread of its own.
@@ -11,6 +12,8 @@ internal import Synchronization
 final class EventSink: Sendable {
     /// Events that wait; whoever comes then waits too.
     private static let most = 10_000
+    /// How long the store may keep a reader waiting, in nanoseconds.
+    private static let readerPatience = 2 * second
 
     private struct State: Sendable {
         var waiting: [NewEvent] = []
@@ -61,10 +64,15 @@ final class EventSink: Sendable {
         if !isTaken { _ = write([event], isLast: true) }
     }
 
-    /// Returns when all that has been told so far is in the store.
+    /// Returns when all that has been told so far is in the store; after two seconds in which somebody holds it anyway.
     func flush() {
         let told = state.withLock { $0.told }
-        condition.locked { while state.withLock({ $0.written < told }) { condition.wait() } }
+        let deadline = MonotonicClock.now() + EventSink.readerPatience
+        condition.locked {
+            while state.withLock({ $0.written < told }), MonotonicClock.now() < deadline {
+                condition.wait(until: deadline)
+            }
+        }
     }
 
     /// Writes what waits and ends the thread; what comes later is written by whoever tells it.

@@ -51,7 +51,7 @@ package final class ImageCatalogue: Sendable {
             try PrivateFile.makeDirectory(directory)
             return try FlatDirectory(directory)
         }
-        try removeOldParts()
+        try removeOldParts(but: [])
     }
 
     /// The name, where it can be an image's.
@@ -138,10 +138,12 @@ package final class ImageCatalogue: Sendable {
         }
     }
 
-    private func removeOldParts() throws {
+    /// Removes parts that nobody has continued for a week, but those of these images.
+    private func removeOldParts(but kept: [String]) throws {
         let oldest = (WallClock.now() - ImageCatalogue.keptParts) * 1_000_000_000
         try ServerError.naming {
             for name in try folder.names() where name.hasPrefix(".") && name.hasSuffix(Self.partSuffix) {
+                if kept.contains(where: { name.hasPrefix(".\($0).") }) { continue }
                 guard let status = try folder.status(of: name), status.kind == .regularFile,
                     status.modified < oldest
                 else { continue }
@@ -162,6 +164,8 @@ extension ImageCatalogue {
     /// - Throws: `ServerError`: `.conflict` where the name is taken, `.full` where the bytes are not there.
     func claim(_ name: String, bytes: UInt64, overwrite: Bool) throws {
         let name = try checkName(name)
+        // What nobody comes back for makes room; what this upload may go on with, or another is writing, stays.
+        try removeOldParts(but: [name] + state.withLock { Array($0.uploads.keys) })
         let existing = try ServerError.naming { try folder.status(of: name) }
         if let existing {
             guard existing.kind == .regularFile else {

@@ -98,24 +98,29 @@ package struct Policies: Equatable, Sendable {
         _ workstation: Workstation, _ history: WorkHistory, image: (String) -> GUID?
     ) -> Decision {
         var passed: String?
+        var again: Decision?
         for session in sessions.sessions where session.isEnabled {
             guard let claim = session.claim(on: workstation) else { continue }
             let isMaster = ([workstation.mac] + workstation.otherMACs)
                 .contains { session.source == .workstation($0) }
-            // Force is about what a machine gets, not about what it gives.
-            let isForced = history.isForced && !isMaster
-            if !isForced, let why = history.excludes(session) {
-                passed = passed ?? why
-                continue
-            }
             if case .image(let name) = session.source, image(name) == nil {
                 passed = passed ?? "session \(session.name): there is no image \(name)"
                 continue
             }
+            if let why = history.excludes(session) {
+                passed = passed ?? why
+                // By force the last one once more, whose image the machine is to have; a master has nothing to get.
+                if history.isForced, !isMaster {
+                    again = Decision(
+                        work: .takePart(session), reason: "session \(session.name): \(claim), forced")
+                }
+                continue
+            }
             return Decision(
                 work: isMaster ? .master(session) : .takePart(session),
-                reason: "session \(session.name): \(claim)\(isForced ? ", forced" : "")")
+                reason: "session \(session.name): \(claim)")
         }
+        if let again { return again }
         // A machine that a session has claimed belongs to it, also when it has nothing for it any more: the policy is for
         // the others, and would overwrite what the session brought.
         if let passed { return Decision(work: .nothing, reason: passed) }
