@@ -115,6 +115,8 @@ e2e: build initrd iso pxe ## virtual machine tests: PXE and CD boot to a restore
 	Tests/MediaTests/netboot
 	IMG_BIN_DIR=$(BIN) Tests/E2E/run $(E2E)
 
+# What only tests and boot media need stays out of a server.
+install: PACKAGES := $(BUILD_PACKAGES)
 install: setup ## install img, imgserv, its systemd unit and example configuration under $(DESTDIR)$(PREFIX)
 	initrd/static img imgserv
 	$(MAKE) install-files BIN=.build/static/release

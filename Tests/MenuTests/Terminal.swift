@@ -54,11 +54,24 @@ final class Terminal {
         var now = ""
         while MonotonicClock.now() < deadline {
             now = try screen()
-            if texts.allSatisfy({ now.contains($0) }) { return now }
+            if texts.allSatisfy({ now.contains($0) }) { return try settled(now, texts) }
             MonotonicClock.sleep(nanoseconds: 50_000_000)
         }
         Issue.record("the screen does not show \(texts):\n\(now)", sourceLocation: location)
         throw NotShown(description: "the screen does not show \(texts)")
+    }
+
+    /// The screen once it is drawn to its end: the same twice; one that changes by itself is taken after two seconds.
+    private func settled(_ screen: String, _ texts: [String]) throws -> String {
+        var last = screen
+        let deadline = MonotonicClock.now() + 2_000_000_000
+        while MonotonicClock.now() < deadline {
+            MonotonicClock.sleep(nanoseconds: 50_000_000)
+            let now = try self.screen()
+            if now == last { break }
+            if texts.allSatisfy({ now.contains($0) }) { last = now }
+        }
+        return last
     }
 
     /// The process of `img` in this terminal.
