@@ -256,6 +256,32 @@ extension OnRealTargets {
             #expect(first.heard.outcomes.count == 2)
         }
 
+        /// Who sent the machine on hears what came of it too, under the number of its own order.
+        @Test func bothServersHearOfReferredWork() throws {
+            try withPlainDisk { disk in
+                let first = try FakeServer()
+                defer { first.close() }
+                let second = try FakeServer(key: first.key)
+                defer { second.close() }
+                let place = second.address
+                first.change { $0.orders = [{ ($0.verb, $0.server, $0.order) = (.refer, place, 41) }] }
+                second.change { $0.orders = [{ ($0.verb, $0.imageName) = (.capture, "pc1") }] }
+                let done = try auto(first, "key=\(first.fingerprint)", "disks=\(disk)")
+                #expect(done.status == 0, "\(done)")
+                #expect(second.image("pc1")?.isWhole == true && first.heard.stores.isEmpty)
+                for (server, order) in [(first, 41), (second, 42)] as [(FakeServer, UInt64)] {
+                    let outcome = try #require(server.heard.outcomes.first)
+                    #expect(server.heard.outcomes.count == 1 && outcome.isDone && outcome.order == order)
+                }
+                // A failure is told to both as well: the name is taken now.
+                let failed = try auto(first, "key=\(first.fingerprint)", "disks=\(disk)")
+                #expect(failed.status == 1, "\(failed)")
+                for server in [first, second] {
+                    #expect(server.heard.outcomes.count == 2 && server.heard.outcomes.last?.isDone == false)
+                }
+            }
+        }
+
         @Test func aServerThatCannotBeBelievedIsAskedAgain() throws {
             let server = try FakeServer()
             defer { server.close() }
@@ -306,6 +332,15 @@ extension OnRealTargets {
                     #expect(output.contains("Restarting in 10 s; press a key for a prompt."))
                     // The outcome was reported before: the work is done whatever the person does now.
                     #expect(server.heard.outcomes.count == 1)
+                    server.change { $0.orders = [{ ($0.verb, $0.imageName) = (.capture, "pc2") }] }
+                    let patient = try RunningProgram([
+                        "env", "MANUALREBOOT=1", imgPath(), "auto", "server=\(server.address)",
+                        "key=\(server.fingerprint)", "disks=\(disk)", "--questions", directory,
+                    ])
+                    try press()
+                    let (end, said) = try patient.wait()
+                    #expect(end.isSuccess, "\(said)")
+                    #expect(said.contains("Press a key to restart.") && !said.contains("Restarting in"))
                 }
             }
         }
