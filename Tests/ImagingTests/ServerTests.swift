@@ -254,6 +254,10 @@ extension OnRealTargets {
             #expect(referred.status == 3, "\(referred)")
             #expect(second.heard.asks.count == 1)
             #expect(first.heard.outcomes.count == 2)
+            // Nor when it is told there to wait, and no work comes.
+            second.change { $0.orders = [{ ($0.verb, $0.seconds) = (.wait, 1) }] }
+            let waited = try auto(first, "key=\(first.fingerprint)", "wait=0")
+            #expect(waited.status == 3 && first.heard.outcomes.count == 3, "\(waited)")
         }
 
         /// Who sent the machine on hears what came of it too, under the number of its own order.

@@ -111,17 +111,12 @@ package final class AutomaticWork: Sendable {
                 waitsSince = since
                 // A room whose master is switched off must start all the same.
                 if MonotonicClock.now() - since >= options.waitPatience {
-                    return .nothing(
-                        told(
-                            order,
-                            "no work has come in \(options.waitPatience / (60 * second)) min of waiting"))
+                    let minutes = options.waitPatience / (60 * second)
+                    return nothing(orders, order, "no work has come in \(minutes) min of waiting")
                 }
                 if try pause(seconds * second) { return .shell("a key was pressed: here is a prompt") }
             case .nothing:
-                if orders.count > 1 {
-                    report(Done(text: "\(order.giver) has nothing to do here"), orders.dropLast())
-                }
-                return .nothing(told(order, "there is nothing to do"))
+                return nothing(orders, order, "there is nothing to do")
             case .shell:
                 report(Done(text: "the person at the machine has a shell"), orders[...])
                 return .shell(told(order, "a shell is asked for"))
@@ -132,6 +127,14 @@ package final class AutomaticWork: Sendable {
     }
 
     private var keyHint: String { surroundings.pause == nil ? "" : "; a key gives a prompt" }
+
+    /// There is no work; those who have sent this machine on hear it too.
+    private func nothing(_ orders: [WorkOrder], _ order: WorkOrder, _ what: String) -> End {
+        if orders.count > 1 {
+            report(Done(text: "\(order.giver) has nothing to do here"), orders.dropLast())
+        }
+        return .nothing(told(order, what))
+    }
 
     private func told(_ order: WorkOrder, _ what: String) -> String {
         let reason = order.message.reason.onScreen

@@ -10,7 +10,7 @@ internal import Synchronization
 /// A session that sends tells of every machine that joins and finishes; each commit waits for the medium, and one commit
 /// for all that has come meanwhile keeps a room of a thousand from waiting for a thousand.
 final class EventSink: Sendable {
-    /// Events that wait; whoever comes then waits too.
+    /// Events that wait at most; what is told then stands in the log only.
     private static let most = 10_000
     /// How long the store may keep a reader waiting, in nanoseconds.
     private static let readerPatience = 2 * second
@@ -50,16 +50,17 @@ final class EventSink: Sendable {
         let event = NewEvent(
             at: WallClock.now(), level: level >= .error ? "error" : level >= .warning ? "warning" : "info",
             kind: kind.rawValue, text: text.onScreen, mac: mac)
-        let isTaken = condition.locked {
-            while state.withLock({ $0.waiting.count >= EventSink.most && !$0.isClosed }) { condition.wait() }
+        let (isTaken, isFull) = condition.locked {
             defer { condition.signalAll() }
             return state.withLock { state in
-                guard !state.isClosed else { return false }
+                guard !state.isClosed else { return (false, false) }
+                guard state.waiting.count < EventSink.most else { return (true, true) }
                 state.waiting.append(event)
                 state.told += 1
-                return true
+                return (true, false)
             }
         }
+        if isFull { logger.error("the store is held by somebody: this event is in this log only") }
         // What is told after the end has nobody else to write it.
         if !isTaken { _ = write([event], isLast: true) }
     }
